@@ -1,0 +1,146 @@
+import type { Settings } from '#config/schema.ts';
+import { JobStore } from '#shared/jobs/job-store.ts';
+import type { Clock } from '#shared/kernel/clock.ts';
+import { newId } from '#shared/kernel/ids.ts';
+import { describeError } from '#shared/kernel/errors.ts';
+import { Lifecycle, type Service } from '#shared/kernel/lifecycle.ts';
+import { ownPresence } from '#shared/kernel/process-presence.ts';
+import type { Random } from '#shared/kernel/random.ts';
+import { ClaimLoop } from '#shared/queue/claim-loop.ts';
+import { PoolQueue } from '#shared/queue/pool-queue.ts';
+import { StockLoop } from '#shared/queue/stock-loop.ts';
+import { openRedis, type RedisConnection, untilReady } from '#shared/redis/connection.ts';
+import { refuseUnfitRedis } from '#shared/redis/server-rules.ts';
+import type { Logger } from '#shared/telemetry/logger.ts';
+import type { Metrics } from '#shared/telemetry/metrics.ts';
+import { queueTelemetry } from '#shared/telemetry/tracing.ts';
+import { ProviderClient } from './http/provider-client.ts';
+import { LeaseKeeper } from './lease-keeper.ts';
+import { reclaimDeadWorkers, registerPresence, type ReclaimParts, withdrawPresence } from './reclaim-dead-workers.ts';
+import { runJob } from './run-job.ts';
+import { OutcomeSettler } from './settle-outcome.ts';
+import { type SweepParts, sweepJobs } from './sweep-jobs.ts';
+
+export interface WorkerAppOptions {
+  settings: Settings;
+  redisUrl: string;
+  /** Which pools this process serves, as `provider/pool` with `*` at the end of either part. */
+  pools: readonly string[];
+  log: Logger;
+  metrics: Metrics;
+  clock: Clock;
+  random: Random;
+}
+
+/** A worker process: drains its pools. `start` resolves when it takes tickets. */
+export function createWorkerApp(options: WorkerAppOptions): Service {
+  const { settings, log, clock } = options;
+  const lifecycle = new Lifecycle({
+    clock,
+    stopTimeoutMs: settings.workers.stop_timeout_ms,
+    onStopError: (service, error) => log.error({ service, reason: describeError(error) }, 'did not stop'),
+  });
+  return {
+    name: 'worker',
+    start: async () => lifecycle.start(await buildServices(options)),
+    stop: () => lifecycle.stop(),
+  };
+}
+
+const matches = (pattern: string, name: string) => (pattern.endsWith('*') ? name.startsWith(pattern.slice(0, -1)) : pattern === name);
+
+async function buildServices(options: WorkerAppOptions): Promise<Service[]> {
+  const { settings, redisUrl, log, metrics, clock } = options;
+  const workerId = newId('worker');
+  const redis = openRedis(redisUrl, settings.redis, 'commands', workerId);
+  const queueRedis = openRedis(redisUrl, settings.redis, 'queue', `${workerId}-queue`);
+  const subscriber = openRedis(redisUrl, settings.redis, 'blocking', `${workerId}-cancel`);
+  const connections = connectionsService([redis, queueRedis, subscriber], settings, log);
+  const telemetry = await queueTelemetry(settings.telemetry);
+  const jobs = new JobStore(redis, settings.jobs);
+  const onError = (part: string) => (error: unknown) => {
+    metrics.backgroundErrors.inc({ part });
+    log.warn({ part, reason: describeError(error) }, 'background error');
+  };
+  const leases = new LeaseKeeper({
+    workerId, jobs, redis, subscriber, clock,
+    beatMs: settings.jobs.lease_beat_ms,
+    graceMs: settings.jobs.takeover_grace_ms,
+    onError: onError('leases'),
+  });
+  const settler = new OutcomeSettler({
+    jobs, redis, metrics, clock, log,
+    replies: settings.replies,
+    retryMaxMs: settings.workers.settle_retry_max_ms,
+  });
+  const queues = poolIds(settings).map((id) => new PoolQueue(id, redis, telemetry));
+  const queueOf = (provider: string, pool: string) => queues.find(({ id }) => id.provider === provider && id.pool === pool);
+  const Loop = settings.workers.loop === 'stock' ? StockLoop : ClaimLoop;
+  const served = queues.filter(({ id }) => options.pools.some((pattern) => matches(pattern, `${id.provider}/${id.pool}`)));
+  const loops = served.flatMap(({ id }): Service[] => {
+    const provider = settings.providers[id.provider]!;
+    const { concurrency } = provider.pools[id.pool]!;
+    const client = new ProviderClient(provider, concurrency);
+    const parts = { id, workerId, provider, client, jobs, leases, settler, settings: settings.jobs, metrics, clock, random: options.random };
+    const loop = new Loop({
+      id, workerId, concurrency, clock, telemetry,
+      connection: queueRedis,
+      settings: settings.workers,
+      handle: (held) => runJob(parts, held),
+      onError: onError(`pool ${id.provider}/${id.pool}`),
+    });
+    return [httpService(`http ${loop.name}`, client), loop];
+  });
+  const mending: SweepParts & ReclaimParts = {
+    workerId, jobs, redis, queueOf, settler, settings: settings.jobs, clock, metrics, presence: ownPresence(),
+  };
+  return [connections, leases, ...queues, mendingService(mending, onError('sweeper')), ...loops];
+}
+
+/** Closes the provider connections of a pool after its loop has stopped. */
+function httpService(name: string, client: ProviderClient): Service {
+  return { name, start: async () => undefined, stop: () => client.close() };
+}
+
+/** Pools of all providers that have a credential. */
+function poolIds(settings: Settings) {
+  const usable = Object.entries(settings.providers).filter(([, provider]) => provider.credentials.length > 0);
+  return usable.flatMap(([provider, { pools }]) => Object.keys(pools).map((pool) => ({ provider, pool })));
+}
+
+function connectionsService(connections: RedisConnection[], settings: Settings, log: Logger): Service {
+  return {
+    name: 'redis connections',
+    async start() {
+      for (const connection of connections) connection.on('error', (error) => log.debug({ reason: error.message }, 'redis connection'));
+      await Promise.all(connections.map((connection) => untilReady(connection, settings.redis.start_timeout_ms)));
+      await refuseUnfitRedis(connections[0]!);
+    },
+    stop: async () => connections.forEach((connection) => connection.disconnect()),
+  };
+}
+
+/** The periodic part of a worker: takes back the jobs of dead workers, and sweeps. */
+function mendingService(parts: SweepParts & ReclaimParts, onError: (error: unknown) => void): Service {
+  const stop = new AbortController();
+  let loop: Promise<void> | undefined;
+  const run = async () => {
+    while (!stop.signal.aborted) {
+      await reclaimDeadWorkers(parts).catch(onError);
+      await sweepJobs(parts).catch(onError);
+      await parts.clock.sleep(parts.settings.sweep_ms, stop.signal);
+    }
+  };
+  return {
+    name: 'sweeper',
+    async start() {
+      await registerPresence(parts);
+      loop = run();
+    },
+    async stop() {
+      stop.abort();
+      await loop;
+      await withdrawPresence(parts).catch(onError);
+    },
+  };
+}

@@ -1,0 +1,86 @@
+import { retryAfterMs } from './retry-after.ts';
+
+/**
+ * Why a provider did not do the work. `quota`: a rate limit of ours is used up. `ramp`: we grew too fast.
+ * `capacity`: the provider is short of machines. `billing`: money or a spend limit. `oversize`: larger than the whole
+ * limit. `concurrency`: too many at once. `server`: its fault. `rejected`: ours, and final.
+ */
+export type FailureClass = 'quota' | 'ramp' | 'capacity' | 'billing' | 'oversize' | 'concurrency' | 'server' | 'rejected';
+
+export interface ProviderFailure {
+  class: FailureClass;
+  /** Whether asking again later can help. */
+  retryable: boolean;
+  /** Whether the request counts as an attempt (quota refusals do not: the job just waits). */
+  countsAsAttempt: boolean;
+  /** When the provider wants to be asked again, milliseconds from now; undefined when it does not say. */
+  retryAfterMs: number | undefined;
+}
+
+export interface FailedResponse {
+  status: number;
+  headers: Record<string, string>;
+  /** Parsed body, or undefined when it is not a JSON object. */
+  body: Record<string, unknown> | undefined;
+  /** Wall clock, for Retry-After dates. */
+  nowMs: number;
+}
+
+interface ErrorParts {
+  type: string;
+  code: string;
+  message: string;
+  detailCode: string;
+}
+
+const text = (value: unknown) => (typeof value === 'string' || typeof value === 'number' ? String(value) : '');
+
+function partsOf(body: Record<string, unknown> | undefined): ErrorParts {
+  const error = (typeof body?.error === 'object' && body.error !== null ? body.error : (body ?? {})) as Record<string, unknown>;
+  const details = (typeof error.details === 'object' && error.details !== null ? error.details : {}) as Record<string, unknown>;
+  return {
+    type: text(error.type),
+    code: text(error.code),
+    message: text(error.message),
+    detailCode: text(details.error_code),
+  };
+}
+
+const billingCodes = new Set([
+  'insufficient_quota', 'credit_balance_exhausted', 'organization_spend_limit_exceeded', 'project_spend_limit_exceeded',
+  'organization_usage_limit_exceeded', 'enforced_spend_limit_reached',
+]);
+const retryableStatuses = new Set([408, 409, 500, 502, 503, 504, 529]);
+
+function classOf429(error: ErrorParts): FailureClass {
+  if (error.type === 'insufficient_quota' || billingCodes.has(error.code) || billingCodes.has(error.detailCode)) return 'billing';
+  if (/^You have reached your (specified )?(workspace )?API usage limits/.test(error.message)) return 'billing';
+  if (/^Request too large/.test(error.message)) return 'oversize';
+  if (error.code === 'slow_down') return 'ramp';
+  if (error.code === 'queue_exceeded' || /high demand|Resource Unavailable/i.test(error.message)) return 'capacity';
+  if (/concurren/i.test(`${error.code} ${error.message}`)) return 'concurrency';
+  return 'quota';
+}
+
+function classOf(status: number, error: ErrorParts): FailureClass {
+  if (status === 429) return classOf429(error);
+  if (status === 402) return 'billing';
+  if (status === 413) return 'oversize';
+  if (status === 503 || status === 529) return 'capacity';
+  return retryableStatuses.has(status) ? 'server' : 'rejected';
+}
+
+const neverRetried = new Set<FailureClass>(['billing', 'oversize', 'rejected']);
+const notAttempts = new Set<FailureClass>(['quota', 'ramp', 'concurrency']);
+
+/** Says what an answer other than 2xx means (sources: the error tables of the providers' own documentation). */
+export function classifyFailure(response: FailedResponse): ProviderFailure {
+  const error = partsOf(response.body);
+  const failure = classOf(response.status, error);
+  return {
+    class: failure,
+    retryable: !neverRetried.has(failure),
+    countsAsAttempt: !notAttempts.has(failure),
+    retryAfterMs: retryAfterMs(response.headers, response.body, error.message, response.nowMs),
+  };
+}

@@ -1,0 +1,46 @@
+const unitMs: Record<string, number> = { h: 3_600_000, m: 60_000, s: 1_000, ms: 1 };
+
+/** A Go duration such as `1m2.7s` or `20ms`, in milliseconds, rounded up; undefined when it is none. */
+export function parseGoDuration(duration: string): number | undefined {
+  if (!/^(?:\d+(?:\.\d+)?(?:ms|h|m|s))+$/.test(duration)) return undefined;
+  let total = 0;
+  for (const [, amount, unit] of duration.matchAll(/(\d+(?:\.\d+)?)(ms|h|m|s)/g)) total += Number(amount) * unitMs[unit!]!;
+  return Math.ceil(total);
+}
+
+function fromHeader(value: string | undefined, nowMs: number): number | undefined {
+  if (value === undefined) return undefined;
+  if (/^\d+(\.\d+)?$/.test(value.trim())) return Math.ceil(Number(value) * 1_000);
+  const dateMs = Date.parse(value);
+  return Number.isNaN(dateMs) ? undefined : Math.max(0, dateMs - nowMs);
+}
+
+/** `RetryInfo.retryDelay` of a Google error; absent in other dialects. */
+function googleHint(body: Record<string, unknown> | undefined): number | undefined {
+  const details = (body?.error as { details?: unknown } | undefined)?.details;
+  if (!Array.isArray(details)) return undefined;
+  const delay = details.map((detail) => (detail as { retryDelay?: unknown }).retryDelay).find((value) => typeof value === 'string');
+  return delay === undefined ? undefined : parseGoDuration(delay as string);
+}
+
+function messageHint(message: string): number | undefined {
+  const [, goDuration] = /try again in ((?:\d+(?:\.\d+)?(?:ms|h|m|s))+)/i.exec(message) ?? [];
+  if (goDuration) return parseGoDuration(goDuration);
+  const [, seconds] = /retry after (\d+) seconds?/i.exec(message) ?? [];
+  return seconds ? Number(seconds) * 1_000 : undefined;
+}
+
+/**
+ * When a provider wants to be asked again, in milliseconds from now. Order of trust: `retry-after-ms`, `retry-after`
+ * (seconds or a date), a hint in the body, nothing.
+ */
+export function retryAfterMs(
+  headers: Record<string, string>,
+  body: Record<string, unknown> | undefined,
+  message: string,
+  nowMs: number,
+): number | undefined {
+  const exact = headers['retry-after-ms'];
+  if (exact !== undefined && /^\d+(\.\d+)?$/.test(exact.trim())) return Math.ceil(Number(exact));
+  return fromHeader(headers['retry-after'], nowMs) ?? googleHint(body) ?? messageHint(message);
+}

@@ -1,0 +1,91 @@
+import { Agent, errors, request } from 'undici';
+import type { ProviderSettings } from '#config/schema.ts';
+
+export interface ProviderRequest {
+  url: string;
+  headers: Record<string, string>;
+  body: string;
+  /** Aborts the request when the job is cancelled or its lease is lost. */
+  signal: AbortSignal;
+}
+
+/** An answer as it came, whatever its status. */
+export interface ProviderResponse {
+  status: number;
+  headers: Record<string, string>;
+  body: Buffer;
+}
+
+/**
+ * Why there is no answer. `notSent`: the provider saw nothing of the request. `timeout`, `broken`: it may have done
+ * the work. `tooLarge`: the answer passed the bound. `aborted`: we stopped it ourselves.
+ */
+export type TransportFailure = 'notSent' | 'timeout' | 'broken' | 'tooLarge' | 'aborted';
+
+export class TransportError extends Error {
+  readonly failure: TransportFailure;
+
+  constructor(failure: TransportFailure, detail: string) {
+    super(detail);
+    this.name = 'TransportError';
+    this.failure = failure;
+  }
+}
+
+const notSentCodes = new Set(['ECONNREFUSED', 'ENOTFOUND', 'EAI_AGAIN', 'EHOSTUNREACH', 'ENETUNREACH', 'UND_ERR_CONNECT_TIMEOUT']);
+const timeoutCodes = new Set(['UND_ERR_HEADERS_TIMEOUT', 'UND_ERR_BODY_TIMEOUT', 'ETIMEDOUT']);
+
+function transportError(error: unknown, signal: AbortSignal): TransportError {
+  if (error instanceof TransportError) return error;
+  const code = (error as { code?: string }).code ?? 'unknown';
+  if (signal.aborted) {
+    const timedOut = signal.reason instanceof DOMException && signal.reason.name === 'TimeoutError';
+    return new TransportError(timedOut ? 'timeout' : 'aborted', timedOut ? 'total time-out' : 'aborted');
+  }
+  if (error instanceof errors.ResponseExceededMaxSizeError) return new TransportError('tooLarge', code);
+  if (notSentCodes.has(code)) return new TransportError('notSent', code);
+  return new TransportError(timeoutCodes.has(code) ? 'timeout' : 'broken', code);
+}
+
+/** Sends requests to one provider over connections of its own. Never retries: the scheduler is the only retrier. */
+export class ProviderClient {
+  readonly #agent: Agent;
+  readonly #timeouts: ProviderSettings['timeouts'];
+
+  constructor(provider: ProviderSettings, connections: number) {
+    this.#timeouts = provider.timeouts;
+    this.#agent = new Agent({
+      connections,
+      pipelining: 1,
+      connect: { timeout: provider.timeouts.connect_ms },
+      headersTimeout: provider.timeouts.headers_ms,
+      bodyTimeout: provider.timeouts.body_ms,
+      maxResponseSize: provider.response_max_bytes,
+      keepAliveTimeout: 30_000,
+    });
+  }
+
+  /** @throws TransportError when there is no complete answer */
+  async send({ url, headers, body, signal }: ProviderRequest): Promise<ProviderResponse> {
+    const bounded = AbortSignal.any([signal, AbortSignal.timeout(this.#timeouts.total_ms)]);
+    try {
+      const response = await request(url, { dispatcher: this.#agent, method: 'POST', headers, body, signal: bounded });
+      const bytes = Buffer.from(await response.body.arrayBuffer());
+      return { status: response.statusCode, headers: flatten(response.headers), body: bytes };
+    } catch (error) {
+      throw transportError(error, bounded);
+    }
+  }
+
+  close(): Promise<void> {
+    return this.#agent.destroy();
+  }
+}
+
+function flatten(headers: Record<string, string | string[] | undefined>): Record<string, string> {
+  const flat: Record<string, string> = {};
+  for (const [name, value] of Object.entries(headers)) {
+    if (value !== undefined) flat[name] = Array.isArray(value) ? value.join(', ') : value;
+  }
+  return flat;
+}

@@ -1,0 +1,100 @@
+import type { Clock, Timer } from '#shared/kernel/clock.ts';
+import type { Service } from '#shared/kernel/lifecycle.ts';
+import type { JobStore } from '#shared/jobs/job-store.ts';
+import type { RedisConnection } from '#shared/redis/connection.ts';
+import { keys } from '#shared/redis/keys.ts';
+
+/** Why a running request was aborted. */
+export type AbortReason = 'cancelled' | 'lost';
+
+interface Lease {
+  tenant: string;
+  jobId: string;
+  token: string;
+  abort: AbortController;
+}
+
+export interface LeaseKeeperOptions {
+  workerId: string;
+  jobs: JobStore;
+  /** Connection whose reconnections start the take-over grace. */
+  redis: RedisConnection;
+  /** Connection of its own, for messages about cancelled jobs. */
+  subscriber: RedisConnection;
+  clock: Clock;
+  beatMs: number;
+  graceMs: number;
+  onError: (error: unknown) => void;
+}
+
+/**
+ * Keeps the leases of all jobs this worker runs: renews them together every beat and at once after a reconnection,
+ * and aborts a job's request when it was cancelled or has another owner.
+ */
+export class LeaseKeeper implements Service {
+  readonly name = 'lease keeper';
+  readonly #options: LeaseKeeperOptions;
+  readonly #leases = new Map<string, Lease>();
+  #timer: Timer | undefined;
+  #readySinceMs: number;
+  readonly #onReady = () => {
+    this.#readySinceMs = this.#options.clock.monotonicMs();
+    void this.#beat();
+  };
+
+  constructor(options: LeaseKeeperOptions) {
+    this.#options = options;
+    this.#readySinceMs = options.clock.monotonicMs();
+  }
+
+  async start(): Promise<void> {
+    const { redis, subscriber, workerId, clock, beatMs } = this.#options;
+    redis.on('ready', this.#onReady);
+    this.#timer = clock.every(beatMs, () => void this.#beat());
+    subscriber.on('message', (_channel, message: string) => this.#abort(message.split(' ')[1] ?? '', 'cancelled'));
+    await subscriber.subscribe(keys.workerChannel(workerId));
+  }
+
+  async stop(): Promise<void> {
+    this.#timer?.cancel();
+    this.#options.redis.off('ready', this.#onReady);
+    this.#options.subscriber.disconnect();
+  }
+
+  /**
+   * Whether expired leases of others may be taken over: not soon after this worker (re)connected, because living
+   * owners that lost Redis at the same time need a moment to renew.
+   */
+  get mayTakeOver(): boolean {
+    return this.#options.clock.monotonicMs() - this.#readySinceMs >= this.#options.graceMs;
+  }
+
+  /** Starts renewing a lease that `begin` granted. The signal aborts with an AbortReason. */
+  hold(tenant: string, jobId: string, token: string): AbortSignal {
+    const abort = new AbortController();
+    this.#leases.set(jobId, { tenant, jobId, token, abort });
+    return abort.signal;
+  }
+
+  release(jobId: string, token: string): void {
+    if (this.#leases.get(jobId)?.token === token) this.#leases.delete(jobId);
+  }
+
+  #abort(jobId: string, reason: AbortReason): void {
+    this.#leases.get(jobId)?.abort.abort(reason);
+  }
+
+  async #beat(): Promise<void> {
+    try {
+      await Promise.all([...this.#leases.values()].map((lease) => this.#renew(lease)));
+    } catch (error) {
+      this.#options.onError(error);
+    }
+  }
+
+  async #renew({ tenant, jobId, token }: Lease): Promise<void> {
+    const answer = await this.#options.jobs.heartbeat(tenant, jobId, token);
+    if (answer === 'held' || this.#leases.get(jobId)?.token !== token) return;
+    this.#abort(jobId, answer === 'cancel' ? 'cancelled' : 'lost');
+  }
+}

@@ -1,0 +1,129 @@
+import type { Settings } from '#config/schema.ts';
+import type { Attempt, TerminalState, Usage } from '#shared/contracts/job.ts';
+import { errorSettlement } from '#shared/jobs/error-settlement.ts';
+import type { BegunJob, JobStore, Settled, Settlement } from '#shared/jobs/job-store.ts';
+import type { Clock } from '#shared/kernel/clock.ts';
+import type { ErrorCode } from '#shared/kernel/error-catalog.ts';
+import { SluiceError } from '#shared/kernel/errors.ts';
+import type { PoolId } from '#shared/queue/pool-queue.ts';
+import type { RedisConnection } from '#shared/redis/connection.ts';
+import { announce } from '#shared/results/announce.ts';
+import type { Logger } from '#shared/telemetry/logger.ts';
+import type { Metrics } from '#shared/telemetry/metrics.ts';
+import type { ProviderResponse } from './http/provider-client.ts';
+
+/** How a job ends: with an answer of the provider, or with an error of ours. */
+export type Ending =
+  | { kind: 'answer'; state: TerminalState; response: ProviderResponse; usage: Usage | undefined }
+  | { kind: 'error'; state: TerminalState; error: SluiceError };
+
+export function answerOf(state: TerminalState, response: ProviderResponse, usage: Usage | undefined): Ending {
+  return { kind: 'answer', state, response, usage };
+}
+
+export function failureOf(state: TerminalState, code: ErrorCode, fields: Record<string, string | number> = {}): Ending {
+  return { kind: 'error', state, error: new SluiceError(code, { fields }) };
+}
+
+/** Headers of a provider that callers rely on (request ids) and those that say when to come back. */
+const passedHeaders = ['x-request-id', 'request-id', 'retry-after', 'retry-after-ms'];
+
+export interface OutcomeSettlerOptions {
+  jobs: JobStore;
+  redis: RedisConnection;
+  replies: Settings['replies'];
+  retryMaxMs: number;
+  metrics: Metrics;
+  clock: Clock;
+  log: Logger;
+}
+
+export interface FinishedAttempt {
+  tenant: string;
+  jobId: string;
+  id: PoolId;
+  job: BegunJob;
+  attempt: Attempt;
+  ending: Ending;
+}
+
+const firstRetryMs = 50;
+const longestRetryMs = 2_000;
+
+/** Stores how jobs end, for as long as it takes, and then tells who waits. A finished answer is never thrown away. */
+export class OutcomeSettler {
+  readonly #options: OutcomeSettlerOptions;
+
+  constructor(options: OutcomeSettlerOptions) {
+    this.#options = options;
+  }
+
+  /** Settles the end of an attempt of this worker. */
+  async settle({ tenant, jobId, id, job, attempt, ending }: FinishedAttempt): Promise<void> {
+    const timing = { attempts: job.attempt, queueMs: job.startedMs - job.createdMs, providerMs: attempt.duration_ms };
+    const subject = { tenant, jobId, provider: id.provider, model: job.model, endpoint: job.endpoint, ...timing };
+    await this.#settleAndTell(settlementOf(subject, ending, attempt), id);
+  }
+
+  /** Settles a job for which no request is under way: it expired, or the worker that ran it was lost. */
+  async settleUnstarted(tenant: string, jobId: string, id: PoolId, ending: Ending): Promise<void> {
+    const view = await this.#options.jobs.view(tenant, jobId);
+    if (!view) return;
+    const subject = { ...view, jobId, attempts: view.attempt, queueMs: 0, providerMs: 0 };
+    await this.#settleAndTell({ ...settlementOf(subject, ending, undefined), onlyWaiting: ending.state === 'expired' }, id);
+  }
+
+  async #settleAndTell(settlement: Settlement, id: PoolId): Promise<void> {
+    const settled = await this.#settleWithRetries(settlement);
+    if (settled.kind !== 'settled') return;
+    const { metrics, redis, replies, log } = this.#options;
+    const { tenant, state, usage } = settlement;
+    const pool = `${id.provider}/${id.pool}`;
+    metrics.jobsFinished.inc({ tenant, pool, state });
+    if (usage) {
+      metrics.tokens.inc({ tenant, pool, direction: 'input' }, usage.inputTokens);
+      metrics.tokens.inc({ tenant, pool, direction: 'output' }, usage.outputTokens);
+    }
+    // Not awaited: the ticket is completed in the same round trip, and a lost announcement costs one re-read.
+    announce(redis, replies, settled.waiters, settlement.head, settlement.body).catch((error: unknown) => {
+      log.warn({ job: settlement.head.job, reason: String(error) }, 'announcement failed');
+    });
+  }
+
+  async #settleWithRetries(settlement: Settlement): Promise<Settled> {
+    const { jobs, clock, retryMaxMs, metrics } = this.#options;
+    const giveUpAt = clock.monotonicMs() + retryMaxMs;
+    for (let pauseMs = firstRetryMs; ; pauseMs = Math.min(pauseMs * 2, longestRetryMs)) {
+      try {
+        return await jobs.settle(settlement);
+      } catch (error) {
+        const passing = error instanceof SluiceError && error.code === 'store_unavailable';
+        if (!passing || clock.monotonicMs() > giveUpAt) throw error;
+        metrics.settleRetries.inc();
+        await clock.sleep(pauseMs);
+      }
+    }
+  }
+}
+
+interface Subject {
+  tenant: string;
+  jobId: string;
+  provider: string;
+  model: string;
+  endpoint: BegunJob['endpoint'];
+  attempts: number;
+  queueMs: number;
+  providerMs: number;
+}
+
+function settlementOf(subject: Subject, ending: Ending, attempt: Attempt | undefined): Settlement {
+  if (ending.kind === 'error') return { ...errorSettlement(subject, ending.state, ending.error), attempt };
+  const { tenant, jobId, provider, model, attempts, queueMs, providerMs } = subject;
+  const { state, response, usage } = ending;
+  const headers = Object.fromEntries(passedHeaders.flatMap((name) => (response.headers[name] ? [[name, response.headers[name]]] : [])));
+  const contentType = response.headers['content-type'] ?? 'application/json';
+  const timing = { attempts, queueMs, providerMs };
+  const head = { job: jobId, state, provider, model, status: response.status, contentType, headers, error: null, ...timing };
+  return { tenant, state, head, body: response.body, usage, attempt };
+}

@@ -1,0 +1,87 @@
+import type { Settings } from '#config/schema.ts';
+import type { JobView } from '#shared/jobs/job-record.ts';
+import type { JobStore } from '#shared/jobs/job-store.ts';
+import { isTerminal } from '#shared/contracts/job.ts';
+import type { Clock } from '#shared/kernel/clock.ts';
+import type { PoolQueue } from '#shared/queue/pool-queue.ts';
+import type { RedisConnection } from '#shared/redis/connection.ts';
+import { keys } from '#shared/redis/keys.ts';
+import type { Metrics } from '#shared/telemetry/metrics.ts';
+import { failureOf, type OutcomeSettler } from './settle-outcome.ts';
+
+export interface SweepParts {
+  workerId: string;
+  jobs: JobStore;
+  redis: RedisConnection;
+  /** Queue of a pool; undefined when the configuration has no such pool. */
+  queueOf: (provider: string, pool: string) => PoolQueue | undefined;
+  settler: OutcomeSettler;
+  settings: Settings['jobs'];
+  clock: Clock;
+  metrics: Metrics;
+}
+
+type Action = 'none' | 'enqueued' | 'expired' | 'forgotten';
+
+/** States of a BullMQ job in which the ticket is on its way. */
+const onItsWay = new Set(['waiting', 'prioritized', 'active', 'delayed']);
+const leasePeriods = 3;
+const forgetBatch = 200;
+
+/**
+ * Looks at unfinished jobs that are due for a look and mends what fell between two steps: a job without a ticket gets
+ * one, a job past its deadline expires. Every step it takes is the ordinary one; only one process sweeps at a time.
+ */
+export async function sweepJobs(parts: SweepParts): Promise<void> {
+  if (!(await takeSweepLease(parts))) return;
+  for (const tenant of await parts.jobs.tenants()) {
+    const { nowMs, jobIds } = await parts.jobs.due(tenant);
+    for (const jobId of jobIds) {
+      const action = await mendJob(parts, tenant, jobId, nowMs);
+      if (action !== 'none') parts.metrics.swept.inc({ action });
+    }
+    await parts.jobs.forgetOldest(tenant, forgetBatch);
+  }
+}
+
+async function takeSweepLease({ redis, workerId, settings }: SweepParts): Promise<boolean> {
+  const key = keys.sweepLease();
+  const holdMs = settings.sweep_ms * leasePeriods;
+  if ((await redis.set(key, workerId, 'PX', holdMs, 'NX')) === 'OK') return true;
+  if ((await redis.get(key)) !== workerId) return false;
+  await redis.pexpire(key, holdMs);
+  return true;
+}
+
+async function mendJob(parts: SweepParts, tenant: string, jobId: string, nowMs: number): Promise<Action> {
+  const { jobs, settings, settler } = parts;
+  const job = await jobs.view(tenant, jobId);
+  if (!job || isTerminal(job.state)) {
+    await jobs.lookAgain(tenant, jobId, undefined);
+    return 'forgotten';
+  }
+  const id = { provider: job.provider, pool: job.pool };
+  if (job.state === 'queued' && job.attempt === 0 && job.deadlineMs <= nowMs) {
+    await settler.settleUnstarted(tenant, jobId, id, failureOf('expired', 'expired'));
+    await parts.queueOf(job.provider, job.pool)?.remove(jobId);
+    return 'expired';
+  }
+  const action = await ensureTicket(parts, job, nowMs);
+  const ageMs = nowMs - job.createdMs;
+  const pauseMs = Math.min(settings.sweep_max_ms, Math.max(settings.sweep_first_ms, ageMs));
+  const beforeDeadlineMs = job.attempt === 0 && job.deadlineMs > nowMs ? job.deadlineMs - nowMs : pauseMs;
+  await jobs.lookAgain(tenant, jobId, nowMs + Math.min(pauseMs, beforeDeadlineMs));
+  return action;
+}
+
+async function ensureTicket({ queueOf }: SweepParts, job: JobView, nowMs: number): Promise<Action> {
+  const queue = queueOf(job.provider, job.pool);
+  const leased = job.state === 'running' && (job.leaseUntilMs ?? 0) > nowMs;
+  if (!queue || leased) return 'none';
+  if (onItsWay.has(await queue.state(job.id))) return 'none';
+  // What BullMQ has left of an old ticket would make adding a new one a no-op.
+  await queue.remove(job.id);
+  const delayMs = Math.max(0, (job.runAtMs ?? 0) - nowMs);
+  await queue.enqueue({ tenant: job.tenant, job: job.id }, { priority: job.priority, delayMs });
+  return 'enqueued';
+}

@@ -1,0 +1,53 @@
+import { z } from 'zod';
+import { endpoints } from './endpoint.ts';
+
+export const waitingStates = ['queued', 'running'] as const;
+export const terminalStates = ['succeeded', 'failed', 'cancelled', 'expired', 'outcome_unknown'] as const;
+export type TerminalState = (typeof terminalStates)[number];
+export const jobStates = [...waitingStates, ...terminalStates] as const;
+export type JobState = (typeof jobStates)[number];
+
+export function isTerminal(state: JobState): state is TerminalState {
+  return (terminalStates as readonly string[]).includes(state);
+}
+
+/**
+ * What may happen when the worker that called the provider is lost: `retry` asks again (the provider may be paid
+ * twice), `at_most_once` never does.
+ */
+export const deliveries = ['retry', 'at_most_once'] as const;
+export type Delivery = (typeof deliveries)[number];
+
+/** Tokens as the provider reported them; absent where it reported nothing usable. */
+export interface Usage {
+  inputTokens: number;
+  outputTokens: number;
+}
+
+/** One provider request made for a job, as the job object shows it. */
+export const attemptSchema = z.object({
+  attempt: z.number().int(),
+  credential: z.string(),
+  started_at: z.number().describe('Milliseconds since the epoch.'),
+  duration_ms: z.number(),
+  status: z.number().int().nullable().describe('HTTP status of the provider; null when there was no answer.'),
+  result: z.string().describe('`succeeded`, or why it did not: the class of the failure.'),
+});
+export type Attempt = z.infer<typeof attemptSchema>;
+
+/** What a caller asked for, as accept stores it. */
+export interface JobRequest {
+  endpoint: (typeof endpoints)[number];
+  /** Model as the caller named it. */
+  model: string;
+  provider: string;
+  pool: string;
+  /** The body that goes to the provider: JSON text, the same object that was validated. */
+  body: string;
+  /** Headers of the caller that go to the provider. */
+  headers: Record<string, string>;
+  /** 0 is served first, 9 last. */
+  priority: number;
+  delivery: Delivery;
+  metadata: Record<string, string>;
+}

@@ -1,0 +1,79 @@
+import type { OutcomeHead } from '#shared/contracts/outcome.ts';
+import { type Attempt, attemptSchema, type Delivery, type JobRequest, type JobState, type Usage } from '#shared/contracts/job.ts';
+
+/** Fields of the record that describe the job without its payload or its answer. */
+export const viewFields = [
+  'state', 'endpoint', 'model', 'provider', 'pool', 'createdMs', 'deadlineMs', 'runAtMs', 'startedMs', 'finishedMs', 'attempt',
+  'attempts', 'usage', 'head', 'metadata', 'waitReason', 'owner', 'leaseUntilMs', 'priority', 'delivery',
+] as const;
+
+/** One job as it stands. Times are milliseconds since the epoch by Redis' clock. */
+export interface JobView {
+  id: string;
+  tenant: string;
+  state: JobState;
+  endpoint: JobRequest['endpoint'];
+  model: string;
+  provider: string;
+  pool: string;
+  createdMs: number;
+  deadlineMs: number;
+  runAtMs: number | undefined;
+  startedMs: number | undefined;
+  finishedMs: number | undefined;
+  attempt: number;
+  attempts: Attempt[];
+  usage: Usage | undefined;
+  head: OutcomeHead | undefined;
+  metadata: Record<string, string>;
+  waitReason: string | undefined;
+  owner: string | undefined;
+  leaseUntilMs: number | undefined;
+  priority: number;
+  delivery: Delivery;
+}
+
+type Values = Record<(typeof viewFields)[number], string | null>;
+
+const numberOr = (value: string | null | undefined) => (value ? Number(value) : undefined);
+const jsonOr = <T>(value: string | null | undefined): T | undefined => (value ? (JSON.parse(value) as T) : undefined);
+
+/** The view of a record read with HMGET of `viewFields`; undefined when there is no such record. */
+export function viewOf(tenant: string, id: string, values: readonly (string | null)[]): JobView | undefined {
+  const field = Object.fromEntries(viewFields.map((name, index) => [name, values[index] ?? null])) as Values;
+  if (field.state === null) return undefined;
+  return {
+    id,
+    tenant,
+    state: field.state as JobState,
+    endpoint: field.endpoint as JobView['endpoint'],
+    model: field.model ?? '',
+    provider: field.provider ?? '',
+    pool: field.pool ?? '',
+    createdMs: Number(field.createdMs),
+    deadlineMs: Number(field.deadlineMs),
+    runAtMs: numberOr(field.runAtMs),
+    startedMs: numberOr(field.startedMs),
+    finishedMs: numberOr(field.finishedMs),
+    attempt: Number(field.attempt),
+    attempts: (field.attempts ?? '').split('\n').filter(Boolean).map((row) => attemptSchema.parse(JSON.parse(row))),
+    usage: jsonOr<Usage>(field.usage),
+    head: jsonOr<OutcomeHead>(field.head),
+    metadata: jsonOr<Record<string, string>>(field.metadata) ?? {},
+    waitReason: field.waitReason ?? undefined,
+    owner: field.owner ?? undefined,
+    leaseUntilMs: numberOr(field.leaseUntilMs),
+    priority: Number(field.priority),
+    delivery: field.delivery as Delivery,
+  };
+}
+
+/** The fields accept writes, flat. */
+export function requestFields(request: JobRequest, runAtMs: number | undefined): string[] {
+  return [
+    'endpoint', request.endpoint, 'model', request.model, 'provider', request.provider, 'pool', request.pool,
+    'request', request.body, 'headers', JSON.stringify(request.headers), 'priority', String(request.priority),
+    'delivery', request.delivery, 'metadata', JSON.stringify(request.metadata),
+    ...(runAtMs === undefined ? [] : ['runAtMs', String(runAtMs)]),
+  ];
+}

@@ -1,0 +1,309 @@
+import type { JobSettings } from '#config/schema.ts';
+import type { Attempt, JobRequest, TerminalState, Usage } from '#shared/contracts/job.ts';
+import type { Outcome, OutcomeHead } from '#shared/contracts/outcome.ts';
+import { storeError, type RedisConnection } from '#shared/redis/connection.ts';
+import { keys } from '#shared/redis/keys.ts';
+import { runScript } from '#shared/redis/script.ts';
+import { type JobView, requestFields, viewFields, viewOf } from './job-record.ts';
+import * as scripts from './scripts.ts';
+
+/**
+ * The job records: the truth about every accepted call.
+ *
+ *   (none) ──accept──▶ queued ──begin──▶ running ──settle──▶ succeeded | failed | cancelled | outcome_unknown
+ *                       │  ▲                │
+ *                       │  └────abandon─────┘
+ *                       └──settle (only waiting)──▶ cancelled | expired
+ *
+ * Every step is one script on the tenant's slot and may be sent again without harm.
+ */
+export interface AcceptOptions {
+  tenant: string;
+  jobId: string;
+  request: JobRequest;
+  idempotency: { keyHash: string; fingerprint: string } | undefined;
+  /** Holder of the idempotency key whose record was found gone by an earlier try. */
+  goneJob: string | undefined;
+  /** Ingress that awaits the job, if any. */
+  waiter: string | undefined;
+  depthLimit: number;
+  /** From now, milliseconds. */
+  deadlineMs: number;
+  runAtMs: number | undefined;
+}
+
+export type Accepted =
+  | { kind: 'accepted' | 'joined' | 'mismatch'; jobId: string }
+  | { kind: 'queue_full'; depth: number };
+
+export interface BeginOptions {
+  tenant: string;
+  jobId: string;
+  token: string;
+  owner: string;
+  mayTakeOver: boolean;
+}
+
+/** What an attempt needs; times are Redis time, milliseconds. */
+export interface BegunJob {
+  attempt: number;
+  nowMs: number;
+  endpoint: JobRequest['endpoint'];
+  model: string;
+  body: string;
+  headers: Record<string, string>;
+  createdMs: number;
+  startedMs: number;
+  refusals: number;
+  delivery: JobRequest['delivery'];
+}
+
+export type Begun =
+  | { kind: 'begun'; job: BegunJob }
+  | { kind: 'settled' | 'gone' | 'late' | 'unknown' }
+  | { kind: 'busy'; remainingMs: number }
+  | { kind: 'crashed'; crashes: number };
+
+export interface Settlement {
+  tenant: string;
+  state: TerminalState;
+  head: OutcomeHead;
+  body: Buffer;
+  usage: Usage | undefined;
+  attempt: Attempt | undefined;
+  /** End the job only if no worker runs it. */
+  onlyWaiting?: boolean;
+}
+
+export type Settled =
+  | { kind: 'settled'; waiters: string[] }
+  | { kind: 'already'; state: TerminalState }
+  | { kind: 'running'; owner: string }
+  | { kind: 'gone' };
+
+const begunFields = ['endpoint', 'model', 'request', 'headers', 'createdMs', 'startedMs', 'refusals', 'delivery'] as const;
+
+export class JobStore {
+  readonly #redis: RedisConnection;
+  readonly #settings: JobSettings;
+  /** Fixed "now" for tests; empty means Redis time. */
+  readonly #suppliedNowMs: () => number | '';
+  readonly #knownTenants = new Set<string>();
+
+  constructor(redis: RedisConnection, settings: JobSettings, suppliedNowMs: () => number | '' = () => '') {
+    this.#redis = redis;
+    this.#settings = settings;
+    this.#suppliedNowMs = suppliedNowMs;
+  }
+
+  async accept(options: AcceptOptions): Promise<Accepted> {
+    const { tenant, jobId, idempotency } = options;
+    await this.#registerTenant(tenant);
+    const [kind, detail] = await runScript(this.#redis, scripts.acceptScript, {
+      keys: {
+        record: keys.job(tenant, jobId),
+        idempotency: keys.idempotency(tenant, idempotency?.keyHash ?? 'none'),
+        jobs: keys.jobs(tenant),
+        open: keys.open(tenant),
+        depth: keys.depth(tenant),
+      },
+      args: {
+        suppliedNowMs: this.#suppliedNowMs(),
+        jobId,
+        fingerprint: idempotency?.fingerprint ?? '',
+        idempotencyMs: this.#settings.idempotency_seconds * 1_000,
+        goneJob: options.goneJob ?? '',
+        waiter: options.waiter ?? '',
+        depthLimit: options.depthLimit,
+        deadlineMs: options.deadlineMs,
+        firstLookMs: this.#settings.sweep_first_ms,
+      },
+      rest: requestFields(options.request, options.runAtMs),
+    });
+    return kind === 'queue_full' ? { kind, depth: detail } : { kind, jobId: detail };
+  }
+
+  /** The sweeper finds a tenant's jobs only if it knows the tenant, so this comes before the first accept. */
+  async #registerTenant(tenant: string): Promise<void> {
+    if (this.#knownTenants.has(tenant)) return;
+    await this.#ask(this.#redis.sadd(keys.tenants(), tenant));
+    this.#knownTenants.add(tenant);
+  }
+
+  join(tenant: string, jobId: string, waiter: string): Promise<'gone' | 'settled' | 'waiting'> {
+    return runScript(this.#redis, scripts.joinScript, { keys: { record: keys.job(tenant, jobId) }, args: { waiter } });
+  }
+
+  /** Number of ingresses that still await the job; -1 when it has ended. */
+  leave(tenant: string, jobId: string, waiter: string): Promise<number> {
+    return runScript(this.#redis, scripts.leaveScript, { keys: { record: keys.job(tenant, jobId) }, args: { waiter } });
+  }
+
+  async begin(options: BeginOptions): Promise<Begun> {
+    const { tenant, jobId } = options;
+    const [kind, first, nowMs, ...values] = await runScript(this.#redis, scripts.beginScript, {
+      keys: { record: keys.job(tenant, jobId), depth: keys.depth(tenant) },
+      args: {
+        suppliedNowMs: this.#suppliedNowMs(),
+        token: options.token,
+        owner: options.owner,
+        leaseMs: this.#settings.lease_ms,
+        mayTakeOver: options.mayTakeOver ? '1' : '0',
+        crashesMax: this.#settings.crashes_max,
+      },
+      rest: begunFields,
+    });
+    if (kind === 'busy') return { kind, remainingMs: first };
+    if (kind === 'crashed') return { kind, crashes: first };
+    if (kind !== 'begun') return { kind };
+    const [endpoint, model, body, headers, createdMs, startedMs, refusals, delivery] = values as string[];
+    return {
+      kind,
+      job: {
+        attempt: first,
+        nowMs: nowMs!,
+        endpoint: endpoint as BegunJob['endpoint'],
+        model: model!,
+        body: body!,
+        headers: JSON.parse(headers!) as Record<string, string>,
+        createdMs: Number(createdMs),
+        startedMs: Number(startedMs),
+        refusals: Number(refusals),
+        delivery: delivery as BegunJob['delivery'],
+      },
+    };
+  }
+
+  heartbeat(tenant: string, jobId: string, token: string): Promise<'held' | 'cancel' | 'lost'> {
+    return runScript(this.#redis, scripts.heartbeatScript, {
+      keys: { record: keys.job(tenant, jobId) },
+      args: { suppliedNowMs: this.#suppliedNowMs(), token, leaseMs: this.#settings.lease_ms },
+    });
+  }
+
+  /** Gives the lease back; false when this worker no longer had it. */
+  async abandon(tenant: string, jobId: string, token: string, attempt: Attempt, refusal: boolean, waitReason: string): Promise<boolean> {
+    const [kind] = await runScript(this.#redis, scripts.abandonScript, {
+      keys: { record: keys.job(tenant, jobId), depth: keys.depth(tenant) },
+      args: { token, attemptRow: JSON.stringify(attempt), refusal: refusal ? '1' : '0', waitReason },
+    });
+    return kind === 'abandoned';
+  }
+
+  async settle(settlement: Settlement): Promise<Settled> {
+    const { tenant, head, usage, attempt } = settlement;
+    const [kind, detail] = await runScript(this.#redis, scripts.settleScript, {
+      keys: {
+        record: keys.job(tenant, head.job),
+        open: keys.open(tenant),
+        depth: keys.depth(tenant),
+        ledger: keys.ledger(tenant),
+      },
+      args: {
+        suppliedNowMs: this.#suppliedNowMs(),
+        jobId: head.job,
+        settler: attempt?.attempt ?? '',
+        state: settlement.state,
+        onlyWaiting: settlement.onlyWaiting ? '1' : '0',
+        retentionMs: Math.max(this.#settings.retention_seconds, this.#settings.idempotency_seconds) * 1_000,
+        head: JSON.stringify(head),
+        body: settlement.body,
+        usage: usage ? JSON.stringify(usage) : '',
+        attemptRow: attempt ? JSON.stringify(attempt) : '',
+        ledgerRowsMax: this.#settings.ledger_rows_max,
+      },
+      rest: usage
+        ? ['job', head.job, 'attempt', attempt?.attempt ?? 0, 'provider', head.provider, 'model', head.model,
+            'inputTokens', usage.inputTokens, 'outputTokens', usage.outputTokens]
+        : [],
+    });
+    if (kind === 'settled') return { kind, waiters: detail!.split(' ').filter(Boolean) };
+    if (kind === 'running') return { kind, owner: detail! };
+    if (kind === 'already') return { kind, state: detail as TerminalState };
+    return { kind };
+  }
+
+  /** Asks the worker that runs the job to stop; the worker hears of it at once, or with its next heartbeat. */
+  async requestCancel(tenant: string, jobId: string): Promise<'requested' | 'queued' | 'gone' | TerminalState> {
+    const [kind, detail] = await runScript(this.#redis, scripts.requestCancelScript, {
+      keys: { record: keys.job(tenant, jobId) },
+      args: {},
+    });
+    if (kind === 'requested') await this.#ask(this.#redis.publish(keys.workerChannel(detail), `${tenant} ${jobId}`));
+    return kind === 'ended' ? detail : kind;
+  }
+
+  /** Ends the lease of a worker that is proven dead; the token of its ticket, or undefined when the job is not its. */
+  async reclaim(tenant: string, jobId: string, deadOwner: string): Promise<string | undefined> {
+    const token = await runScript(this.#redis, scripts.reclaimScript, {
+      keys: { record: keys.job(tenant, jobId) },
+      args: { deadOwner },
+    });
+    return token || undefined;
+  }
+
+  async view(tenant: string, jobId: string): Promise<JobView | undefined> {
+    return viewOf(tenant, jobId, await this.#ask(this.#redis.hmget(keys.job(tenant, jobId), ...viewFields)));
+  }
+
+  /** The outcome of an ended job; undefined while it has none. */
+  async outcome(tenant: string, jobId: string): Promise<Outcome | undefined> {
+    const [head, body] = await this.#ask(this.#redis.hmgetBuffer(keys.job(tenant, jobId), 'head', 'body'));
+    return head && body ? { head: JSON.parse(head.toString()) as OutcomeHead, body } : undefined;
+  }
+
+  /** The payload of a job that has not ended. */
+  async payload(tenant: string, jobId: string): Promise<string | undefined> {
+    return (await this.#ask(this.#redis.hget(keys.job(tenant, jobId), 'request'))) ?? undefined;
+  }
+
+  tenants(): Promise<string[]> {
+    return this.#ask(this.#redis.smembers(keys.tenants()));
+  }
+
+  /** Up to `sweep_batch` unfinished jobs of the tenant that are due for a look, and Redis' time. */
+  async due(tenant: string): Promise<{ nowMs: number; jobIds: string[] }> {
+    const [nowMs, ...jobIds] = await runScript(this.#redis, scripts.dueScript, {
+      keys: { open: keys.open(tenant) },
+      args: { suppliedNowMs: this.#suppliedNowMs(), batch: this.#settings.sweep_batch },
+    });
+    return { nowMs, jobIds };
+  }
+
+  /** All unfinished jobs of the tenant, at most `limit`. */
+  openJobs(tenant: string, limit: number): Promise<string[]> {
+    return this.#ask(this.#redis.zrange(keys.open(tenant), 0, String(limit - 1)));
+  }
+
+  /** When the sweeper looks at the job next; `undefined` when never (its record is gone). */
+  async lookAgain(tenant: string, jobId: string, atMs: number | undefined): Promise<void> {
+    const open = keys.open(tenant);
+    await this.#ask(atMs === undefined ? this.#redis.zrem(open, jobId) : this.#redis.zadd(open, 'XX', String(atMs), jobId));
+  }
+
+  /** A page of the tenant's job ids, newest first, after the job `after`. */
+  async list(tenant: string, after: string | undefined, limit: number): Promise<string[]> {
+    const jobs = keys.jobs(tenant);
+    if (after === undefined) return this.#ask(this.#redis.zrevrange(jobs, 0, limit - 1));
+    const rank = await this.#ask(this.#redis.zrevrank(jobs, after));
+    return rank === null ? [] : this.#ask(this.#redis.zrevrange(jobs, rank + 1, rank + limit));
+  }
+
+  /** Drops ids from the list of jobs whose records are gone: looks at the `batch` oldest. */
+  async forgetOldest(tenant: string, batch: number): Promise<number> {
+    const jobs = keys.jobs(tenant);
+    const oldest = await this.#ask(this.#redis.zrange(jobs, 0, String(batch - 1)));
+    const present = await Promise.all(oldest.map((jobId) => this.#ask(this.#redis.exists(keys.job(tenant, jobId)))));
+    const gone = oldest.filter((_jobId, index) => present[index] === 0);
+    return gone.length === 0 ? 0 : this.#ask(this.#redis.zrem(jobs, ...gone));
+  }
+
+  /** Every command here may meet a Redis that is away; callers see one catalogued error. */
+  async #ask<T>(command: Promise<T>): Promise<T> {
+    try {
+      return await command;
+    } catch (error) {
+      throw storeError(error);
+    }
+  }
+}

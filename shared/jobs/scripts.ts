@@ -1,0 +1,94 @@
+import { z } from 'zod';
+import { defineScript } from '#shared/redis/script.ts';
+import { terminalStates } from '#shared/contracts/job.ts';
+
+const lua = (file: string) => new URL(`./lua/${file}`, import.meta.url);
+const text = z.string();
+const number = z.number();
+
+export const acceptScript = defineScript({
+  file: lua('accept.lua'),
+  keys: ['record', 'idempotency', 'jobs', 'open', 'depth'],
+  args: ['suppliedNowMs', 'jobId', 'fingerprint', 'idempotencyMs', 'goneJob', 'waiter', 'depthLimit', 'deadlineMs', 'firstLookMs'],
+  reply: z.union([
+    z.tuple([z.enum(['accepted', 'joined', 'mismatch']), text]),
+    z.tuple([z.literal('queue_full'), number]),
+  ]),
+});
+
+export const joinScript = defineScript({
+  file: lua('join.lua'),
+  keys: ['record'],
+  args: ['waiter'],
+  reply: z.enum(['gone', 'settled', 'waiting']),
+});
+
+export const leaveScript = defineScript({ file: lua('leave.lua'), keys: ['record'], args: ['waiter'], reply: number });
+
+export const beginScript = defineScript({
+  file: lua('begin.lua'),
+  keys: ['record', 'depth'],
+  args: ['suppliedNowMs', 'token', 'owner', 'leaseMs', 'mayTakeOver', 'crashesMax'],
+  reply: z.union([
+    z.tuple([z.literal('begun'), number, number], text),
+    z.tuple([z.enum(['busy', 'crashed']), number]),
+    z.tuple([z.enum(['settled', 'gone', 'late', 'unknown'])]),
+  ]),
+  allowOutOfMemory: true,
+});
+
+export const heartbeatScript = defineScript({
+  file: lua('heartbeat.lua'),
+  keys: ['record'],
+  args: ['suppliedNowMs', 'token', 'leaseMs'],
+  reply: z.enum(['held', 'cancel', 'lost']),
+  allowOutOfMemory: true,
+});
+
+export const abandonScript = defineScript({
+  file: lua('abandon.lua'),
+  keys: ['record', 'depth'],
+  args: ['token', 'attemptRow', 'refusal', 'waitReason'],
+  reply: z.union([z.tuple([z.literal('abandoned'), number, number]), z.tuple([z.literal('lost')])]),
+  allowOutOfMemory: true,
+});
+
+export const settleScript = defineScript({
+  file: lua('settle.lua'),
+  keys: ['record', 'open', 'depth', 'ledger'],
+  args: ['suppliedNowMs', 'jobId', 'settler', 'state', 'onlyWaiting', 'retentionMs', 'head', 'body', 'usage', 'attemptRow', 'ledgerRowsMax'],
+  reply: z.union([
+    z.tuple([z.literal('settled'), text]),
+    z.tuple([z.literal('already'), z.enum(terminalStates)]),
+    z.tuple([z.literal('running'), text]),
+    z.tuple([z.literal('gone')]),
+  ]),
+  allowOutOfMemory: true,
+});
+
+export const requestCancelScript = defineScript({
+  file: lua('request-cancel.lua'),
+  keys: ['record'],
+  args: [],
+  reply: z.union([
+    z.tuple([z.literal('requested'), text]),
+    z.tuple([z.literal('ended'), z.enum(terminalStates)]),
+    z.tuple([z.enum(['gone', 'queued'])]),
+  ]),
+  allowOutOfMemory: true,
+});
+
+export const reclaimScript = defineScript({
+  file: lua('reclaim.lua'),
+  keys: ['record'],
+  args: ['deadOwner'],
+  reply: text,
+  allowOutOfMemory: true,
+});
+
+export const dueScript = defineScript({
+  file: lua('due.lua'),
+  keys: ['open'],
+  args: ['suppliedNowMs', 'batch'],
+  reply: z.tuple([number], text),
+});

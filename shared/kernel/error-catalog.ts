@@ -1,0 +1,154 @@
+/** One row per error a caller can meet. */
+export interface CatalogEntry {
+  /** HTTP status of the answer. */
+  status: number;
+  /** Error family in OpenAI's words, used as `error.type` on OpenAI-shaped routes. */
+  type: string;
+  /** Error family in Anthropic's words, used as `error.type` on `/v1/messages`. */
+  anthropicType: string;
+  /** Whether the same request may succeed later without being changed. */
+  retryable: boolean;
+  /** The public sentence. `{name}` stands for a field of the error. */
+  sentence: string;
+}
+
+const badRequest = {
+  status: 400,
+  type: 'invalid_request_error',
+  anthropicType: 'invalid_request_error',
+  retryable: false,
+} as const;
+const unavailable = {
+  status: 503,
+  type: 'server_error',
+  anthropicType: 'overloaded_error',
+  retryable: true,
+} as const;
+const upstream = { status: 502, type: 'server_error', anthropicType: 'api_error', retryable: true } as const;
+
+/** Every error of Sluice, once. Nothing internal is written here: the sentences go to callers. */
+export const errorCatalog = {
+  invalid_json: { ...badRequest, sentence: 'The request body is not valid JSON: {reason}.' },
+  invalid_encoding: { ...badRequest, sentence: 'The request body is not valid UTF-8.' },
+  body_too_deep: { ...badRequest, sentence: 'The request body is nested deeper than {limit} levels.' },
+  forbidden_property: { ...badRequest, sentence: 'The request body must not contain the property {property}.' },
+  invalid_request: { ...badRequest, sentence: '{reason}' },
+  invalid_header: { ...badRequest, sentence: 'The header {header} is not valid: {reason}.' },
+  body_too_large: {
+    ...badRequest,
+    status: 413,
+    anthropicType: 'request_too_large',
+    sentence: 'The request body is larger than {limit} bytes.',
+  },
+  unsupported_media_type: { ...badRequest, status: 415, sentence: 'Send the body as application/json.' },
+  streaming_not_supported: {
+    ...badRequest,
+    sentence: 'Streaming is not supported on this route yet; send the call without "stream": true.',
+  },
+  missing_key: {
+    status: 401,
+    type: 'invalid_request_error',
+    anthropicType: 'authentication_error',
+    retryable: false,
+    sentence: 'No API key was given. Send it as "Authorization: Bearer <key>" or "x-api-key: <key>".',
+  },
+  invalid_key: {
+    status: 401,
+    type: 'invalid_request_error',
+    anthropicType: 'authentication_error',
+    retryable: false,
+    sentence: 'The API key is not known here.',
+  },
+  model_not_found: {
+    ...badRequest,
+    status: 404,
+    anthropicType: 'not_found_error',
+    sentence: 'The model {model} does not exist here, or this key may not call it on {endpoint}. GET /v1/models lists what it may call.',
+  },
+  job_not_found: {
+    ...badRequest,
+    status: 404,
+    anthropicType: 'not_found_error',
+    sentence: 'There is no job {job}.',
+  },
+  route_not_found: {
+    ...badRequest,
+    status: 404,
+    anthropicType: 'not_found_error',
+    sentence: 'There is no route {method} {path}.',
+  },
+  idempotency_mismatch: {
+    ...badRequest,
+    status: 422,
+    sentence: 'This Idempotency-Key was used with another request body before (job {job}).',
+  },
+  job_already_finished: {
+    ...badRequest,
+    status: 409,
+    sentence: 'The job {job} is already {state}.',
+  },
+  queue_full: {
+    status: 429,
+    type: 'rate_limit_error',
+    anthropicType: 'rate_limit_error',
+    retryable: true,
+    sentence: 'The queue of this tenant is full: {current} of {limit} calls are waiting.',
+  },
+  await_timeout: {
+    status: 504,
+    type: 'server_error',
+    anthropicType: 'timeout_error',
+    retryable: false,
+    sentence: 'The call did not finish within {seconds} s. It goes on as job {job}; read its result there instead of sending it again.',
+  },
+  cancelled: {
+    status: 409,
+    type: 'invalid_request_error',
+    anthropicType: 'invalid_request_error',
+    retryable: false,
+    sentence: 'The job was cancelled before it finished.',
+  },
+  expired: {
+    status: 504,
+    type: 'server_error',
+    anthropicType: 'timeout_error',
+    retryable: false,
+    sentence: 'The job did not start before its deadline; nothing was charged.',
+  },
+  outcome_unknown: {
+    status: 502,
+    type: 'server_error',
+    anthropicType: 'api_error',
+    retryable: false,
+    sentence: 'The worker that ran this call was lost, and at_most_once forbids asking the provider again.',
+  },
+  worker_crashed: {
+    ...upstream,
+    retryable: false,
+    sentence: 'Workers were lost {crashes} times while running this call; it will not be tried again.',
+  },
+  provider_unreachable: { ...upstream, sentence: 'The provider could not be reached: {reason}.' },
+  provider_timeout: { ...upstream, status: 504, anthropicType: 'timeout_error', sentence: 'The provider did not answer in time: {reason}.' },
+  provider_invalid_response: { ...upstream, sentence: 'The provider sent an answer that is not valid: {reason}.' },
+  provider_refused: {
+    ...upstream,
+    retryable: false,
+    sentence: 'The provider refused the call and its answer could not be passed on (status {status}).',
+  },
+  store_unavailable: {
+    ...unavailable,
+    sentence: 'The job store cannot be reached right now. If you retry, send the same Idempotency-Key: the call may have been accepted.',
+  },
+  store_full: { ...unavailable, sentence: 'The job store is nearly full; new calls are refused until it drains.' },
+  shutting_down: { ...unavailable, sentence: 'This server is shutting down.' },
+  too_many_waiting: { ...unavailable, sentence: 'This server already holds {limit} open calls.' },
+  internal: {
+    status: 500,
+    type: 'server_error',
+    anthropicType: 'api_error',
+    retryable: true,
+    sentence: 'Something went wrong here. The request id {request} helps to find out what.',
+  },
+} as const satisfies Record<string, CatalogEntry>;
+
+export type ErrorCode = keyof typeof errorCatalog;

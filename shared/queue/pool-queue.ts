@@ -1,0 +1,98 @@
+import { type JobState as BullState, Queue, type Telemetry } from 'bullmq';
+import type { Service } from '#shared/kernel/lifecycle.ts';
+import { type Ticket, ticketVersion } from '#shared/contracts/ticket.ts';
+import { type RedisConnection, storeError } from '#shared/redis/connection.ts';
+import { keys } from '#shared/redis/keys.ts';
+
+/** The models of one provider that share one set of ceilings: one BullMQ queue. */
+export interface PoolId {
+  provider: string;
+  pool: string;
+}
+
+export interface EnqueueOptions {
+  /** 0 is served first, 9 last. */
+  priority: number;
+  /** Not before this many milliseconds from now. */
+  delayMs: number;
+}
+
+/** Finished tickets leave nothing behind: their story is in the job record. */
+export const keepNothing = { count: 0 } as const;
+/** BullMQ's event stream serves nobody here; it stays short. */
+const eventsMax = 100;
+
+/** BullMQ serves jobs without a priority before all others, so every ticket has one. */
+const bullPriority = (priority: number) => priority + 1;
+
+/** What every BullMQ object of a pool shares. */
+export function bullOptions(id: PoolId, connection: RedisConnection, telemetry: Telemetry | undefined) {
+  return { connection, prefix: keys.queuePrefix(id.provider), ...(telemetry ? { telemetry } : {}) };
+}
+
+/** The producer's side of one pool: tickets go in, may be looked up, and may be taken back. */
+export class PoolQueue implements Service {
+  readonly name: string;
+  readonly id: PoolId;
+  readonly #queue: Queue;
+
+  constructor(id: PoolId, connection: RedisConnection, telemetry?: Telemetry) {
+    this.id = id;
+    this.name = `queue ${id.provider}/${id.pool}`;
+    this.#queue = new Queue(id.pool, {
+      ...bullOptions(id, connection, telemetry),
+      streams: { events: { maxLen: eventsMax } },
+      defaultJobOptions: { removeOnComplete: keepNothing, removeOnFail: keepNothing, attempts: 1 },
+    });
+    // Errors of the connection reach every caller of a method; the event itself has nobody to tell.
+    this.#queue.on('error', () => undefined);
+  }
+
+  async start(): Promise<void> {
+    await this.#queue.waitUntilReady();
+  }
+
+  async stop(): Promise<void> {
+    await this.#queue.close();
+  }
+
+  /** Adds the ticket of a job; a ticket that is there already stays as it is. */
+  async enqueue(ticket: Omit<Ticket, 'v'>, options: EnqueueOptions): Promise<void> {
+    const data: Ticket = { v: ticketVersion, ...ticket };
+    const priority = bullPriority(options.priority);
+    await this.#ask(this.#queue.add('call', data, { jobId: ticket.job, priority, delay: options.delayMs }));
+  }
+
+  /** Where the ticket stands in BullMQ; `unknown` when it is nowhere. */
+  state(jobId: string): Promise<BullState | 'unknown'> {
+    return this.#ask(this.#queue.getJobState(jobId));
+  }
+
+  /** Takes the ticket out of the queue; false while a worker holds it. */
+  async remove(jobId: string): Promise<boolean> {
+    return (await this.#ask(this.#queue.remove(jobId))) === 1;
+  }
+
+  /** Gives a ticket back on behalf of the worker that held it under `token` and is dead. */
+  async giveBack(jobId: string, token: string): Promise<void> {
+    await this.#ask(this.#queue.getBackend().moveJobFromActiveToWait(jobId, token));
+  }
+
+  /** Tickets by where they are. */
+  async counts(): Promise<{ waiting: number; active: number; delayed: number }> {
+    const counts = await this.#ask(this.#queue.getJobCounts('wait', 'prioritized', 'active', 'delayed'));
+    return {
+      waiting: (counts.wait ?? 0) + (counts.waiting ?? 0) + (counts.prioritized ?? 0),
+      active: counts.active ?? 0,
+      delayed: counts.delayed ?? 0,
+    };
+  }
+
+  async #ask<T>(call: Promise<T>): Promise<T> {
+    try {
+      return await call;
+    } catch (error) {
+      throw storeError(error);
+    }
+  }
+}

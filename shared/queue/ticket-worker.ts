@@ -1,0 +1,42 @@
+import type { Telemetry } from 'bullmq';
+import type { Settings } from '#config/schema.ts';
+import type { Ticket } from '#shared/contracts/ticket.ts';
+import type { Clock } from '#shared/kernel/clock.ts';
+import type { Service } from '#shared/kernel/lifecycle.ts';
+import type { RedisConnection } from '#shared/redis/connection.ts';
+import type { PoolId } from './pool-queue.ts';
+
+/** What becomes of a ticket: it is done (its job's record says how), or it is to come back later. */
+export type Verdict = { kind: 'done' } | { kind: 'later'; delayMs: number };
+
+export interface HeldTicket {
+  ticket: Ticket;
+  /** Proof of holding the ticket; new for each time it is handed out. */
+  token: string;
+  /** Trace context of whoever enqueued it, as bullmq-otel writes it. */
+  traceMetadata: string | undefined;
+}
+
+/**
+ * Takes tickets of one pool out of BullMQ, `concurrency` at a time, and hands each to `handle`. Two loops do it:
+ * `claim-loop.ts` and `stock-loop.ts`; both pass the same tests.
+ */
+export interface TicketWorkerOptions {
+  id: PoolId;
+  workerId: string;
+  concurrency: number;
+  connection: RedisConnection;
+  settings: Settings['workers'];
+  clock: Clock;
+  telemetry: Telemetry | undefined;
+  /** Must not throw; whatever it throws sends the ticket back for `retryThrownMs`. */
+  handle: (held: HeldTicket) => Promise<Verdict>;
+  onError: (error: unknown) => void;
+}
+
+export const retryThrownMs = 1_000;
+
+export interface TicketWorker extends Service {
+  /** Tickets being handled. */
+  readonly active: number;
+}

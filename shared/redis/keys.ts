@@ -1,0 +1,32 @@
+/**
+ * Every Redis key of Sluice. Keys of one tenant share the hash tag `{tenant}`, keys of one provider `{provider}`, so
+ * each script stays on one slot of a Redis Cluster. BullMQ's own keys live under `queuePrefix`.
+ */
+export const keys = {
+  /** Hash: one job record. */
+  job: (tenant: string, jobId: string) => `sl:{${tenant}}:job:${jobId}`,
+  /** String `<jobId> <fingerprint>`: one Idempotency-Key. */
+  idempotency: (tenant: string, keyHash: string) => `sl:{${tenant}}:idem:${keyHash}`,
+  /** Sorted set of job ids by time of acceptance: the tenant's list of jobs. */
+  jobs: (tenant: string) => `sl:{${tenant}}:jobs`,
+  /** Sorted set of unfinished job ids by the time the sweeper looks at them next. */
+  open: (tenant: string) => `sl:{${tenant}}:open`,
+  /** Counter: jobs of the tenant that wait. */
+  depth: (tenant: string) => `sl:{${tenant}}:depth`,
+  /** Stream: ledger rows. */
+  ledger: (tenant: string) => `sl:{${tenant}}:ledger`,
+  /** Set of all tenants that ever had a job. */
+  tenants: () => 'sl:tenants',
+  /** List: announcements for one ingress process. */
+  replies: (ingressId: string) => `sl:{${ingressId}}:replies`,
+  /** Hash of worker id to presence (host, process), see process-presence.ts. */
+  workers: () => 'sl:workers',
+  /** Pub/sub channel on which one worker hears of cancelled jobs. */
+  workerChannel: (workerId: string) => `sl:worker:${workerId}`,
+  /** String: who sweeps at present. */
+  sweepLease: () => 'sl:sweeper',
+  /** String written by the readiness probe. */
+  readiness: (processId: string) => `sl:ready:${processId}`,
+  /** Prefix of the BullMQ queues of a provider. */
+  queuePrefix: (provider: string) => `sl:{${provider}}`,
+} as const;

@@ -1,0 +1,39 @@
+import { z } from 'zod';
+import type { Settings } from '#config/schema.ts';
+import { encodeAnnouncement, type OutcomeHead } from '#shared/contracts/outcome.ts';
+import type { RedisConnection } from '#shared/redis/connection.ts';
+import { keys } from '#shared/redis/keys.ts';
+import { defineScript, runScript } from '#shared/redis/script.ts';
+
+const announceScript = defineScript({
+  file: new URL('./lua/announce.lua', import.meta.url),
+  keys: ['replies'],
+  args: ['message', 'ttlMs', 'listMax'],
+  reply: z.number(),
+});
+
+/** An ingress that has not read for this long is gone, and its list with it. */
+const repliesTtlMs = 120_000;
+
+/**
+ * Tells the ingresses that await a job that it has ended. Announce only what is settled: the announcement is a hint,
+ * the record is the truth.
+ */
+export async function announce(
+  redis: RedisConnection,
+  settings: Settings['replies'],
+  waiters: readonly string[],
+  head: OutcomeHead,
+  body: Buffer,
+): Promise<void> {
+  if (waiters.length === 0) return;
+  const message = encodeAnnouncement(JSON.stringify(head), body.length <= settings.inline_max_bytes ? body : undefined);
+  await Promise.all(
+    waiters.map((waiter) =>
+      runScript(redis, announceScript, {
+        keys: { replies: keys.replies(waiter) },
+        args: { message, ttlMs: repliesTtlMs, listMax: settings.list_max },
+      }),
+    ),
+  );
+}

@@ -1,0 +1,149 @@
+import type { Settings } from '#config/schema.ts';
+import { decodeAnnouncement, type Outcome } from '#shared/contracts/outcome.ts';
+import type { Clock, Timer } from '#shared/kernel/clock.ts';
+import { SluiceError } from '#shared/kernel/errors.ts';
+import type { Service } from '#shared/kernel/lifecycle.ts';
+import type { RedisConnection } from '#shared/redis/connection.ts';
+import { keys } from '#shared/redis/keys.ts';
+
+interface Waiter {
+  tenant: string;
+  jobId: string;
+  resolve: (outcome: Outcome) => void;
+  reject: (error: Error) => void;
+  nextReadMs: number;
+}
+
+/** One caller's wait. `cancel` must be called when the caller no longer waits. */
+export interface Awaited {
+  outcome: Promise<Outcome>;
+  cancel(): void;
+}
+
+export interface OutcomeWaiterOptions {
+  ingressId: string;
+  /** A connection of its own: it blocks inside Redis. */
+  blocking: RedisConnection;
+  clock: Clock;
+  settings: Settings['replies'];
+  /** Reads a stored outcome; undefined while the job has none. */
+  readOutcome: (tenant: string, jobId: string) => Promise<Outcome | undefined>;
+  onError: (error: unknown) => void;
+}
+
+const blockSeconds = 5;
+const pauseAfterErrorMs = 200;
+
+/**
+ * Waits for jobs on behalf of one ingress process. Announcements arrive on a list of its own, read many at a time by
+ * one blocking command; because they are hints, every wait also re-reads its record once per `reread_ms`.
+ */
+export class OutcomeWaiter implements Service {
+  readonly name = 'outcome waiter';
+  readonly #options: OutcomeWaiterOptions;
+  readonly #waiters = new Map<string, Set<Waiter>>();
+  #reread: Timer | undefined;
+  #rereading = false;
+  #loop: Promise<void> | undefined;
+  #stopped = false;
+  #size = 0;
+
+  constructor(options: OutcomeWaiterOptions) {
+    this.#options = options;
+  }
+
+  /** Callers that wait at present. */
+  get size(): number {
+    return this.#size;
+  }
+
+  async start(): Promise<void> {
+    this.#loop = this.#listen();
+    const period = Math.max(20, Math.floor(this.#options.settings.reread_ms / 4));
+    this.#reread = this.#options.clock.every(period, () => void this.#rereadOverdue());
+  }
+
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    this.#reread?.cancel();
+    this.#options.blocking.disconnect();
+    await this.#loop;
+    const error = new SluiceError('shutting_down', { retryAfterMs: 1_000 });
+    for (const waiter of [...this.#waiters.values()].flatMap((set) => [...set])) this.#finish(waiter, () => waiter.reject(error));
+  }
+
+  /** Registers a wait. Do it before the job can end, or call `readNow` after. */
+  expect(tenant: string, jobId: string): Awaited {
+    const { promise, resolve, reject } = Promise.withResolvers<Outcome>();
+    const nextReadMs = this.#options.clock.monotonicMs() + this.#options.settings.reread_ms;
+    const waiter: Waiter = { tenant, jobId, resolve, reject, nextReadMs };
+    const others = this.#waiters.get(jobId);
+    if (others) others.add(waiter);
+    else this.#waiters.set(jobId, new Set([waiter]));
+    this.#size++;
+    // A wait that is given up must not count as an unhandled rejection.
+    promise.catch(() => undefined);
+    return { outcome: promise, cancel: () => this.#finish(waiter, () => undefined) };
+  }
+
+  /** Whether anybody here waits for the job. */
+  isAwaited(jobId: string): boolean {
+    return this.#waiters.has(jobId);
+  }
+
+  /** Reads the record at once, for a job that may have ended before the wait was registered. */
+  async readNow(tenant: string, jobId: string): Promise<void> {
+    const outcome = await this.#options.readOutcome(tenant, jobId);
+    if (outcome) this.#deliver(jobId, outcome);
+  }
+
+  #finish(waiter: Waiter, tell: () => void): void {
+    const set = this.#waiters.get(waiter.jobId);
+    if (!set?.delete(waiter)) return;
+    if (set.size === 0) this.#waiters.delete(waiter.jobId);
+    this.#size--;
+    tell();
+  }
+
+  #deliver(jobId: string, outcome: Outcome): void {
+    for (const waiter of this.#waiters.get(jobId) ?? []) this.#finish(waiter, () => waiter.resolve(outcome));
+  }
+
+  async #listen(): Promise<void> {
+    const { blocking, settings, clock, ingressId, onError } = this.#options;
+    while (!this.#stopped) {
+      try {
+        const reply = await blocking.callBuffer('BLMPOP', blockSeconds, 1, keys.replies(ingressId), 'LEFT', 'COUNT', settings.batch);
+        for (const message of (reply as [Buffer, Buffer[]] | null)?.[1] ?? []) this.#receive(message);
+      } catch (error) {
+        if (this.#stopped) return;
+        onError(error);
+        await clock.sleep(pauseAfterErrorMs);
+      }
+    }
+  }
+
+  #receive(message: Buffer): void {
+    const { head, body } = decodeAnnouncement(message);
+    const waiting = this.#waiters.get(head.job);
+    if (!waiting) return;
+    if (body) return this.#deliver(head.job, { head, body });
+    const [first] = waiting;
+    this.readNow(first!.tenant, head.job).catch(this.#options.onError);
+  }
+
+  async #rereadOverdue(): Promise<void> {
+    if (this.#rereading) return;
+    this.#rereading = true;
+    try {
+      const now = this.#options.clock.monotonicMs();
+      const overdue = [...this.#waiters.values()].map(([waiter]) => waiter!).filter((waiter) => waiter.nextReadMs <= now);
+      for (const waiter of overdue) waiter.nextReadMs = now + this.#options.settings.reread_ms;
+      await Promise.all(overdue.map((waiter) => this.readNow(waiter.tenant, waiter.jobId)));
+    } catch (error) {
+      this.#options.onError(error);
+    } finally {
+      this.#rereading = false;
+    }
+  }
+}

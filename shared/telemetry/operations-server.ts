@@ -1,0 +1,60 @@
+import { createServer, type Server, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import type { Service } from '#shared/kernel/lifecycle.ts';
+import type { Metrics } from './metrics.ts';
+
+export interface OperationsServerOptions {
+  host: string;
+  port: number;
+  metrics: Metrics;
+  /** Rejects when the process cannot do its work at present. */
+  probe: () => Promise<void>;
+}
+
+/** /healthz (alive), /readyz (can work) and /metrics of one process, on a port of their own. */
+export class OperationsServer implements Service {
+  readonly name = 'operations server';
+  readonly #options: OperationsServerOptions;
+  readonly #server: Server;
+
+  constructor(options: OperationsServerOptions) {
+    this.#options = options;
+    this.#server = createServer((request, response) => {
+      this.#answer(request.url ?? '/', response).catch(() => response.destroy());
+    });
+    this.#server.requestTimeout = 10_000;
+  }
+
+  get port(): number {
+    return (this.#server.address() as AddressInfo).port;
+  }
+
+  start(): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.#server.once('error', reject);
+      this.#server.listen(this.#options.port, this.#options.host, resolve);
+    });
+  }
+
+  async stop(): Promise<void> {
+    this.#server.closeAllConnections();
+    await new Promise((resolve) => this.#server.close(resolve));
+  }
+
+  async #answer(path: string, response: ServerResponse): Promise<void> {
+    const { metrics, probe } = this.#options;
+    if (path === '/metrics') {
+      response.setHeader('content-type', metrics.registry.contentType);
+      response.end(await metrics.registry.metrics());
+    } else if (path === '/healthz') {
+      response.end('ok\n');
+    } else if (path === '/readyz') {
+      const ready = await probe().then(() => true, () => false);
+      response.statusCode = ready ? 200 : 503;
+      response.end(ready ? 'ready\n' : 'not ready\n');
+    } else {
+      response.statusCode = 404;
+      response.end('not found\n');
+    }
+  }
+}

@@ -1,0 +1,78 @@
+import { type Attributes, type Context, context, propagation, SpanKind, SpanStatusCode, trace } from '@opentelemetry/api';
+import type { Telemetry } from 'bullmq';
+import type { Settings } from '#config/schema.ts';
+import type { Service } from '#shared/kernel/lifecycle.ts';
+
+/** Names of all spans. */
+export const spans = {
+  accept: 'sluice accept',
+  run: 'sluice run',
+  attempt: 'sluice attempt',
+  settle: 'sluice settle',
+} as const;
+
+const quietPaths = ['/healthz', '/readyz', '/metrics'];
+const tracer = () => trace.getTracer('sluice');
+
+/**
+ * Starts tracing when a collector is configured; call it before Fastify is imported. Without one no OpenTelemetry
+ * code runs at all.
+ */
+export async function startTracing(telemetry: Settings['telemetry'], serviceName: string): Promise<Service | undefined> {
+  if (!telemetry.otlp_endpoint) return undefined;
+  const [{ NodeSDK }, { HttpInstrumentation }] = await Promise.all([
+    import('@opentelemetry/sdk-node'),
+    import('@opentelemetry/instrumentation-http'),
+  ]);
+  const http = new HttpInstrumentation({
+    ignoreIncomingRequestHook: (request) => quietPaths.includes(request.url ?? ''),
+    // Spans around provider requests are our own; a provider is never sent trace headers.
+    disableOutgoingRequestInstrumentation: true,
+  });
+  // Without `metricReaders` the SDK would also send metrics, which prom-client already does.
+  const sdk = new NodeSDK({ serviceName, metricReaders: [], instrumentations: [http] });
+  sdk.start();
+  return { name: 'tracing', start: async () => undefined, stop: () => sdk.shutdown() };
+}
+
+/** Runs `task` inside a span; errors are recorded by class, never by message (it may hold a prompt). */
+export async function inSpan<T>(name: string, kind: SpanKind, attributes: Attributes, task: () => Promise<T>, parent?: Context): Promise<T> {
+  return tracer().startActiveSpan(name, { kind, attributes }, parent ?? context.active(), async (span) => {
+    try {
+      return await task();
+    } catch (error) {
+      span.setStatus({ code: SpanStatusCode.ERROR, message: error instanceof Error ? error.name : 'error' });
+      throw error;
+    } finally {
+      span.end();
+    }
+  });
+}
+
+/** The trace context that travelled with a ticket. */
+export function contextOf(traceMetadata: string | undefined): Context {
+  if (!traceMetadata) return context.active();
+  return propagation.extract(context.active(), JSON.parse(traceMetadata) as Record<string, string>);
+}
+
+export { SpanKind };
+
+/** Attributes of bullmq-otel that would carry results and reasons of failures into traces. */
+const leakingAttributes = new Set(['bullmq.job.result', 'bullmq.job.failed.reason']);
+
+/** bullmq-otel without what leaks; undefined when tracing is off, so that BullMQ skips its spans. */
+export async function queueTelemetry(telemetry: Settings['telemetry']): Promise<Telemetry | undefined> {
+  if (!telemetry.otlp_endpoint) return undefined;
+  const { BullMQOtel } = await import('bullmq-otel');
+  const inner = new BullMQOtel({ tracerName: 'bullmq' }) as Telemetry<Context>;
+  const startSpan: Telemetry<Context>['tracer']['startSpan'] = (...args) => {
+    const span = inner.tracer.startSpan(...args);
+    const addEvent = span.addEvent.bind(span);
+    span.addEvent = (name, attributes) => {
+      const kept = Object.entries(attributes ?? {}).filter(([key]) => !leakingAttributes.has(key));
+      addEvent(name, Object.fromEntries(kept));
+    };
+    return span;
+  };
+  return { contextManager: inner.contextManager, tracer: { startSpan } };
+}
