@@ -37,7 +37,7 @@ export function loadSettings(environment: Environment = process.env): Settings {
     },
   });
   const parsed = settingsSchema.safeParse(applyEnvironment(document.toJS() ?? {}, environment));
-  if (parsed.success && missing.length === 0) return withoutEmptyCredentials(parsed.data);
+  if (parsed.success && missing.length === 0) return shareCollector(withoutEmptyCredentials(parsed.data));
   const lineOf = (path: readonly PropertyKey[]) => {
     const range = (document.getIn(path, true) as { range?: [number, number, number] } | undefined)?.range;
     return range ? `:${lines.linePos(range[0]).line}` : '';
@@ -54,6 +54,12 @@ function applyEnvironment(values: Record<string, Record<string, unknown>>, envir
   return values;
 }
 
+/** The OpenTelemetry SDK reads its collector from the environment only. */
+function shareCollector(settings: Settings): Settings {
+  if (settings.telemetry.otlp_endpoint) process.env.OTEL_EXPORTER_OTLP_ENDPOINT ??= settings.telemetry.otlp_endpoint;
+  return settings;
+}
+
 /** A credential without a key does not exist, and a provider without credentials serves nothing. */
 function withoutEmptyCredentials(settings: Settings): Settings {
   const providers = Object.entries(settings.providers).map(([id, provider]) => {
@@ -61,4 +67,9 @@ function withoutEmptyCredentials(settings: Settings): Settings {
     return [id, { ...provider, credentials }] as const;
   });
   return { ...settings, providers: Object.fromEntries(providers) };
+}
+
+/** Folders in which programs are looked for. */
+export function executablePath(environment: Environment = process.env): string {
+  return environment.PATH ?? '';
 }

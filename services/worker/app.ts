@@ -7,10 +7,11 @@ import { Lifecycle, type Service } from '#shared/kernel/lifecycle.ts';
 import { ownPresence } from '#shared/kernel/process-presence.ts';
 import type { Random } from '#shared/kernel/random.ts';
 import { ClaimLoop } from '#shared/queue/claim-loop.ts';
+import { poolIds } from '#shared/queue/pool-ids.ts';
 import { PoolQueue } from '#shared/queue/pool-queue.ts';
 import { StockLoop } from '#shared/queue/stock-loop.ts';
-import { openRedis, type RedisConnection, untilReady } from '#shared/redis/connection.ts';
-import { refuseUnfitRedis } from '#shared/redis/server-rules.ts';
+import { openConnections, openRedis, type RedisConnection } from '#shared/redis/connection.ts';
+import { keys } from '#shared/redis/keys.ts';
 import type { Logger } from '#shared/telemetry/logger.ts';
 import type { Metrics } from '#shared/telemetry/metrics.ts';
 import { queueTelemetry } from '#shared/telemetry/tracing.ts';
@@ -32,9 +33,18 @@ export interface WorkerAppOptions {
   random: Random;
 }
 
+export interface WorkerApp extends Service {
+  /** Rejects when the store cannot be written. */
+  readonly probe: () => Promise<void>;
+}
+
+const readinessTtlMs = 60_000;
+
 /** A worker process: drains its pools. `start` resolves when it takes tickets. */
-export function createWorkerApp(options: WorkerAppOptions): Service {
-  const { settings, log, clock } = options;
+export function createWorkerApp(options: WorkerAppOptions): WorkerApp {
+  const { settings, redisUrl, log, clock } = options;
+  const workerId = newId('worker');
+  const redis = openRedis(redisUrl, settings.redis, 'commands', workerId);
   const lifecycle = new Lifecycle({
     clock,
     stopTimeoutMs: settings.workers.stop_timeout_ms,
@@ -42,20 +52,19 @@ export function createWorkerApp(options: WorkerAppOptions): Service {
   });
   return {
     name: 'worker',
-    start: async () => lifecycle.start(await buildServices(options)),
+    probe: async () => void (await redis.set(keys.readiness(workerId), '1', 'PX', readinessTtlMs)),
+    start: async () => lifecycle.start(await buildServices(options, workerId, redis)),
     stop: () => lifecycle.stop(),
   };
 }
 
 const matches = (pattern: string, name: string) => (pattern.endsWith('*') ? name.startsWith(pattern.slice(0, -1)) : pattern === name);
 
-async function buildServices(options: WorkerAppOptions): Promise<Service[]> {
+async function buildServices(options: WorkerAppOptions, workerId: string, redis: RedisConnection): Promise<Service[]> {
   const { settings, redisUrl, log, metrics, clock } = options;
-  const workerId = newId('worker');
-  const redis = openRedis(redisUrl, settings.redis, 'commands', workerId);
   const queueRedis = openRedis(redisUrl, settings.redis, 'queue', `${workerId}-queue`);
   const subscriber = openRedis(redisUrl, settings.redis, 'blocking', `${workerId}-cancel`);
-  const connections = connectionsService([redis, queueRedis, subscriber], settings, log);
+  const connections = openConnections([redis, queueRedis, subscriber], settings.redis, log);
   const telemetry = await queueTelemetry(settings.telemetry);
   const jobs = new JobStore(redis, settings.jobs);
   const onError = (part: string) => (error: unknown) => {
@@ -100,24 +109,6 @@ async function buildServices(options: WorkerAppOptions): Promise<Service[]> {
 /** Closes the provider connections of a pool after its loop has stopped. */
 function httpService(name: string, client: ProviderClient): Service {
   return { name, start: async () => undefined, stop: () => client.close() };
-}
-
-/** Pools of all providers that have a credential. */
-function poolIds(settings: Settings) {
-  const usable = Object.entries(settings.providers).filter(([, provider]) => provider.credentials.length > 0);
-  return usable.flatMap(([provider, { pools }]) => Object.keys(pools).map((pool) => ({ provider, pool })));
-}
-
-function connectionsService(connections: RedisConnection[], settings: Settings, log: Logger): Service {
-  return {
-    name: 'redis connections',
-    async start() {
-      for (const connection of connections) connection.on('error', (error) => log.debug({ reason: error.message }, 'redis connection'));
-      await Promise.all(connections.map((connection) => untilReady(connection, settings.redis.start_timeout_ms)));
-      await refuseUnfitRedis(connections[0]!);
-    },
-    stop: async () => connections.forEach((connection) => connection.disconnect()),
-  };
 }
 
 /** The periodic part of a worker: takes back the jobs of dead workers, and sweeps. */

@@ -1,7 +1,9 @@
 import { Redis, type RedisOptions } from 'ioredis';
 import type { Settings } from '#config/schema.ts';
 import { SluiceError } from '#shared/kernel/errors.ts';
+import type { Service } from '#shared/kernel/lifecycle.ts';
 import { corkWrites } from './cork.ts';
+import { refuseUnfitRedis } from './server-rules.ts';
 
 export type RedisConnection = Redis;
 
@@ -44,6 +46,27 @@ export function openRedis(url: string, redis: Settings['redis'], profile: Connec
   const connection = url.startsWith('redis') ? new Redis(url, options) : new Redis({ ...options, path: url });
   if (profile !== 'blocking') corkWrites(connection);
   return connection;
+}
+
+/** The connections of a process: start waits for all and refuses a Redis that would lose jobs. */
+export function openConnections(
+  connections: readonly Redis[],
+  redis: Settings['redis'],
+  log: { debug: (detail: object, message: string) => void },
+): Service {
+  for (const connection of connections) {
+    connection.on('error', (error) => log.debug({ reason: error.message }, 'redis connection'));
+  }
+  return {
+    name: 'redis connections',
+    async start() {
+      await Promise.all(connections.map((connection) => untilReady(connection, redis.start_timeout_ms)));
+      await refuseUnfitRedis(connections[0]!);
+    },
+    async stop() {
+      for (const connection of connections) connection.disconnect();
+    },
+  };
 }
 
 /** Resolves when the connection is ready. @throws SluiceError store_unavailable after `timeoutMs`. */

@@ -1,0 +1,90 @@
+// Everything in one process: an embedded Redis unless REDIS_URL names one, the provider simulator unless a provider
+// key is configured, one ingress, one worker. `npm start` runs this.
+import { join } from 'node:path';
+import { executablePath, loadSettings } from '#config/load.ts';
+import type { Settings } from '#config/schema.ts';
+import { systemClock } from '#shared/kernel/clock.ts';
+import { describeError } from '#shared/kernel/errors.ts';
+import type { Service } from '#shared/kernel/lifecycle.ts';
+import { systemRandom } from '#shared/kernel/random.ts';
+import { EmbeddedServer } from '#shared/redis/embedded-server.ts';
+import { findServer } from '#shared/redis/find-server.ts';
+import { createLogger, type Logger } from '#shared/telemetry/logger.ts';
+import { createMetrics } from '#shared/telemetry/metrics.ts';
+import { OperationsServer } from '#shared/telemetry/operations-server.ts';
+import { startTracing } from '#shared/telemetry/tracing.ts';
+import { fillEmptyKeys } from './development-key.ts';
+import { createLifecycle, runProcess } from './run-process.ts';
+import { routeToSimulator, SimulatorProcess } from './simulator-process.ts';
+
+const say = (line: string) => console.log(line);
+
+async function embeddedRedis(settings: Settings): Promise<EmbeddedServer | undefined> {
+  if (settings.redis.url) return undefined;
+  const { data_dir, start_timeout_ms } = settings.redis;
+  return new EmbeddedServer({
+    server: await findServer({ path: executablePath(), cacheDir: join(data_dir, 'cache'), say }),
+    dataDir: join(data_dir, 'redis'),
+    clock: systemClock,
+    startTimeoutMs: start_timeout_ms,
+    onUnexpectedExit: (detail) => {
+      console.error(`The embedded Redis ended (${detail}).`);
+      process.kill(process.pid, 'SIGTERM');
+    },
+  });
+}
+
+function greeting(url: string, key: string, simulated: boolean): string {
+  const model = 'gpt-5-mini';
+  return [
+    '',
+    `Sluice is up: ${url}   (API description: ${url}/docs)`,
+    simulated ? 'No provider key is configured, so calls go to the provider simulator.' : 'Calls go to the configured providers.',
+    `Key of the tenant: ${key}`,
+    '',
+    'Try it:',
+    `curl -s ${url}/v1/chat/completions -H 'authorization: Bearer ${key}' -H 'content-type: application/json' -d '{"model":"${model}","messages":[{"role":"user","content":"Say hello"}]}'`,
+    '',
+  ].join('\n');
+}
+
+/** The parts in the order they need each other: the applications are built once Redis and the simulator are up. */
+async function createAllInOne(settings: Settings, shownKey: string, log: Logger): Promise<Service> {
+  const tracing = await startTracing(settings.telemetry, 'sluice');
+  const redisServer = await embeddedRedis(settings);
+  const simulated = Object.values(settings.providers).every(({ credentials }) => credentials.length === 0);
+  const simulator = simulated ? new SimulatorProcess(settings.simulator) : undefined;
+  const lifecycle = createLifecycle(settings, log);
+  return {
+    name: 'sluice',
+    async start() {
+      await lifecycle.start([tracing, redisServer, simulator].filter((part) => part !== undefined));
+      const routed = simulator ? routeToSimulator(settings, simulator.url) : settings;
+      const { services, ingress } = await createApps(routed, redisServer?.url ?? settings.redis.url!, log);
+      await lifecycle.start(services);
+      const host = settings.http.host === '0.0.0.0' ? '127.0.0.1' : settings.http.host;
+      say(greeting(`http://${host}:${ingress.port}`, shownKey, simulated));
+    },
+    stop: () => lifecycle.stop(),
+  };
+}
+
+async function createApps(settings: Settings, redisUrl: string, log: Logger) {
+  // Imported after tracing has started, so that it sees Fastify's HTTP server.
+  const [{ createIngressApp }, { createWorkerApp }] = await Promise.all([import('./ingress/app.ts'), import('./worker/app.ts')]);
+  const metrics = createMetrics({ processMetrics: true });
+  const common = { settings, redisUrl, log, metrics, clock: systemClock };
+  const ingress = createIngressApp(common);
+  const worker = createWorkerApp({ ...common, pools: ['*'], random: systemRandom });
+  const operations = new OperationsServer({ ...settings.operations, metrics, probe: ingress.probe });
+  return { ingress, services: [worker, ingress, operations] };
+}
+
+try {
+  const { settings, shownKey } = await fillEmptyKeys(loadSettings());
+  const log = createLogger(settings.telemetry, 'all');
+  await runProcess(await createAllInOne(settings, shownKey, log), log);
+} catch (error) {
+  console.error(describeError(error));
+  process.exitCode = 1;
+}

@@ -1,0 +1,146 @@
+import { createHash } from 'node:crypto';
+import type { Settings } from '#config/schema.ts';
+import type { JobRequest } from '#shared/contracts/job.ts';
+import type { Accepted, JobStore } from '#shared/jobs/job-store.ts';
+import type { Clock } from '#shared/kernel/clock.ts';
+import { SluiceError } from '#shared/kernel/errors.ts';
+import { newId } from '#shared/kernel/ids.ts';
+import type { PoolQueue } from '#shared/queue/pool-queue.ts';
+import type { Awaited, OutcomeWaiter } from '#shared/results/await-outcome.ts';
+import type { Logger } from '#shared/telemetry/logger.ts';
+import type { Metrics } from '#shared/telemetry/metrics.ts';
+import { inSpan, SpanKind, spans } from '#shared/telemetry/tracing.ts';
+import type { StoreGuard } from './store-guard.ts';
+
+export interface AcceptJobParts {
+  ingressId: string;
+  settings: Settings;
+  jobs: JobStore;
+  queueOf: (provider: string, pool: string) => PoolQueue | undefined;
+  waiter: OutcomeWaiter;
+  storeGuard: StoreGuard;
+  metrics: Metrics;
+  clock: Clock;
+  log: Logger;
+}
+
+/** A validated call of an identified tenant. */
+export interface Submission {
+  tenant: string;
+  request: JobRequest;
+  idempotencyKey: string | undefined;
+  /** Latest start, seconds from now. */
+  deadlineSeconds: number | undefined;
+  /** Earliest start, milliseconds since the epoch. */
+  runAtMs: number | undefined;
+}
+
+export interface AcceptedJob {
+  jobId: string;
+  /** Whether an earlier call with the same Idempotency-Key made the job. */
+  joined: boolean;
+}
+
+const queueFullRetryAfterMs = 1_000;
+
+/** accept → enqueue for a call that nobody awaits here. */
+export async function acceptJob(parts: AcceptJobParts, submission: Submission): Promise<AcceptedJob> {
+  return inSpan(spans.accept, SpanKind.INTERNAL, { 'sluice.tenant': submission.tenant }, async () => {
+    const accepted = await acceptOnce(parts, submission, newId('job'), undefined);
+    if (accepted.kind === 'accepted') await enqueue(parts, submission, accepted.jobId);
+    return { jobId: accepted.jobId, joined: accepted.kind === 'joined' };
+  });
+}
+
+/** accept → enqueue for an awaited call: the wait is registered before the job can end. */
+export async function acceptAwaitedJob(parts: AcceptJobParts, submission: Submission): Promise<AcceptedJob & { awaited: Awaited }> {
+  return inSpan(spans.accept, SpanKind.INTERNAL, { 'sluice.tenant': submission.tenant }, async () => {
+    const jobId = newId('job');
+    const awaited = parts.waiter.expect(submission.tenant, jobId);
+    try {
+      const accepted = await acceptOnce(parts, submission, jobId, parts.ingressId);
+      if (accepted.kind === 'accepted') {
+        await enqueue(parts, submission, jobId);
+        return { jobId, joined: false, awaited };
+      }
+      awaited.cancel();
+      return { jobId: accepted.jobId, joined: true, awaited: await joinJob(parts, submission.tenant, accepted.jobId) };
+    } catch (error) {
+      awaited.cancel();
+      throw error;
+    }
+  });
+}
+
+/** Waits for a job that exists already: an earlier call made it, or somebody asks for it by its id. */
+export async function joinJob(parts: AcceptJobParts, tenant: string, jobId: string): Promise<Awaited> {
+  const awaited = parts.waiter.expect(tenant, jobId);
+  try {
+    if ((await parts.jobs.join(tenant, jobId, parts.ingressId)) === 'gone') {
+      throw new SluiceError('job_not_found', { fields: { job: jobId } });
+    }
+    // The announcement may have come between the accept and the registration above.
+    await parts.waiter.readNow(tenant, jobId);
+    return awaited;
+  } catch (error) {
+    awaited.cancel();
+    throw error;
+  }
+}
+
+type Taken = { kind: 'accepted' | 'joined'; jobId: string };
+
+async function acceptOnce(parts: AcceptJobParts, submission: Submission, jobId: string, waiter: string | undefined): Promise<Taken> {
+  parts.storeGuard.refuseWhenFull();
+  const accepted = await accept(parts, submission, jobId, waiter, undefined);
+  if (accepted.kind !== 'joined' || (await parts.jobs.view(submission.tenant, accepted.jobId))) return refuseOrTake(parts, submission, accepted);
+  // The key outlived the record it points to: the key is free again.
+  return refuseOrTake(parts, submission, await accept(parts, submission, jobId, waiter, accepted.jobId));
+}
+
+function accept(parts: AcceptJobParts, submission: Submission, jobId: string, waiter: string | undefined, goneJob: string | undefined): Promise<Accepted> {
+  const { settings, jobs } = parts;
+  const { tenant, request, idempotencyKey, runAtMs } = submission;
+  const deadlineSeconds = submission.deadlineSeconds ?? settings.jobs.deadline_max_seconds;
+  const idempotency = idempotencyKey === undefined ? undefined : {
+    keyHash: sha256(idempotencyKey),
+    fingerprint: sha256(`${request.endpoint}\n${request.model}\n${request.body}`),
+  };
+  return jobs.accept({
+    tenant, jobId, request, idempotency, goneJob, waiter, runAtMs,
+    depthLimit: settings.customers[tenant]!.max_queue_depth,
+    deadlineMs: deadlineSeconds * 1_000,
+  });
+}
+
+const sha256 = (text: string) => createHash('sha256').update(text).digest('hex');
+
+function refuseOrTake({ settings, metrics }: AcceptJobParts, { tenant, request }: Submission, accepted: Accepted): Taken {
+  switch (accepted.kind) {
+    case 'accepted':
+      metrics.jobsAccepted.inc({ tenant, pool: `${request.provider}/${request.pool}` });
+      return { kind: accepted.kind, jobId: accepted.jobId };
+    case 'joined':
+      return { kind: accepted.kind, jobId: accepted.jobId };
+    case 'mismatch':
+      throw new SluiceError('idempotency_mismatch', { fields: { job: accepted.jobId } });
+    case 'queue_full': {
+      const limit = settings.customers[tenant]!.max_queue_depth;
+      throw new SluiceError('queue_full', { fields: { axis: 'tenant', current: accepted.depth, limit }, retryAfterMs: queueFullRetryAfterMs });
+    }
+  }
+}
+
+/**
+ * Puts the ticket into the pool's queue. The job is durable already: should the queue be away just now, the caller is
+ * not told to come back, and the sweeper enqueues it.
+ */
+async function enqueue({ queueOf, clock, log }: AcceptJobParts, { tenant, request, runAtMs }: Submission, jobId: string): Promise<void> {
+  const delayMs = Math.max(0, (runAtMs ?? 0) - clock.nowMs());
+  try {
+    await queueOf(request.provider, request.pool)!.enqueue({ tenant, job: jobId }, { priority: request.priority, delayMs });
+  } catch (error) {
+    if (!(error instanceof SluiceError)) throw error;
+    log.warn({ job: jobId, code: error.code }, 'accepted but not enqueued; the sweeper will');
+  }
+}

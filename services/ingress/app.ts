@@ -1,0 +1,154 @@
+import swagger from '@fastify/swagger';
+import swaggerUi from '@fastify/swagger-ui';
+import fastify, { type FastifyInstance } from 'fastify';
+import { jsonSchemaTransform, jsonSchemaTransformObject, validatorCompiler } from 'fastify-type-provider-zod';
+import type { AddressInfo } from 'node:net';
+import type { Settings } from '#config/schema.ts';
+import { JobStore } from '#shared/jobs/job-store.ts';
+import type { Clock } from '#shared/kernel/clock.ts';
+import { describeError } from '#shared/kernel/errors.ts';
+import { newId } from '#shared/kernel/ids.ts';
+import { Lifecycle, type Service } from '#shared/kernel/lifecycle.ts';
+import { PoolQueue } from '#shared/queue/pool-queue.ts';
+import { openConnections, openRedis, type RedisConnection } from '#shared/redis/connection.ts';
+import { keys } from '#shared/redis/keys.ts';
+import { OutcomeWaiter } from '#shared/results/await-outcome.ts';
+import type { Logger } from '#shared/telemetry/logger.ts';
+import type { Metrics } from '#shared/telemetry/metrics.ts';
+import { queueTelemetry } from '#shared/telemetry/tracing.ts';
+import { VirtualKeys } from '#shared/tenants/virtual-keys.ts';
+import { poolIds } from '#shared/queue/pool-ids.ts';
+import type { IngressParts } from './ingress-parts.ts';
+import { ModelTable } from './model-table.ts';
+import { answerErrors } from './plugins/answer-errors.ts';
+import { authenticate } from './plugins/authenticate.ts';
+import { readJsonBodies } from './plugins/read-json.ts';
+import { callRoutes } from './routes/calls.ts';
+import { healthRoutes } from './routes/health.ts';
+import { jobRoutes } from './routes/jobs.ts';
+import { modelRoutes } from './routes/models.ts';
+import { StoreGuard } from './store-guard.ts';
+
+export interface IngressAppOptions {
+  settings: Settings;
+  redisUrl: string;
+  log: Logger;
+  metrics: Metrics;
+  clock: Clock;
+}
+
+export interface IngressApp extends Service {
+  /** Port it listens on, once started. */
+  readonly port: number;
+  /** Rejects when the store cannot be written. */
+  readonly probe: () => Promise<void>;
+}
+
+const headersTimeoutMs = 15_000;
+const keepAliveMs = 65_000;
+const readinessTtlMs = 60_000;
+
+/** The public API: accepts calls, holds awaited ones open, and answers for jobs. */
+export function createIngressApp(options: IngressAppOptions): IngressApp {
+  const { settings, redisUrl, log, clock } = options;
+  const ingressId = newId('ingress');
+  const redis = openRedis(redisUrl, settings.redis, 'commands', ingressId);
+  const blocking = openRedis(redisUrl, settings.redis, 'blocking', `${ingressId}-replies`);
+  const lifecycle = new Lifecycle({
+    clock,
+    stopTimeoutMs: settings.workers.stop_timeout_ms,
+    onStopError: (service, error) => log.error({ service, reason: describeError(error) }, 'did not stop'),
+  });
+  const probe = async () => {
+    await redis.set(keys.readiness(ingressId), '1', 'PX', readinessTtlMs);
+  };
+  let http: FastifyInstance | undefined;
+  return {
+    name: 'ingress',
+    probe,
+    get port() {
+      return (http!.server.address() as AddressInfo).port;
+    },
+    async start() {
+      await lifecycle.start([openConnections([redis, blocking], settings.redis, log)]);
+      const built = await buildParts(options, ingressId, redis, blocking);
+      http = await buildHttp(built.parts, probe);
+      await lifecycle.start([...built.services, httpService(http, settings.http)]);
+    },
+    stop: () => lifecycle.stop(),
+  };
+}
+
+async function buildParts(options: IngressAppOptions, ingressId: string, redis: RedisConnection, blocking: RedisConnection): Promise<{ parts: IngressParts; services: Service[] }> {
+  const { settings, metrics, clock, log } = options;
+  const telemetry = await queueTelemetry(settings.telemetry);
+  const jobs = new JobStore(redis, settings.jobs);
+  const queues = poolIds(settings).map((id) => new PoolQueue(id, redis, telemetry));
+  const waiter = new OutcomeWaiter({
+    ingressId, blocking, clock,
+    settings: settings.replies,
+    readOutcome: (tenant, jobId) => jobs.outcome(tenant, jobId),
+    onError: (error) => {
+      metrics.backgroundErrors.inc({ part: 'replies' });
+      log.warn({ reason: describeError(error) }, 'replies');
+    },
+  });
+  const storeGuard = new StoreGuard(redis, clock, settings.redis.memory_max_percent);
+  const parts: IngressParts = {
+    ingressId, settings, jobs, redis, waiter, storeGuard, metrics, clock, log,
+    models: new ModelTable(settings.providers),
+    queueOf: (provider, pool) => queues.find(({ id }) => id.provider === provider && id.pool === pool),
+  };
+  return { parts, services: [storeGuard, ...queues, waiter] };
+}
+
+async function buildHttp(parts: IngressParts, probe: () => Promise<void>): Promise<FastifyInstance> {
+  const { http } = parts.settings;
+  const app = fastify({
+    loggerInstance: parts.log,
+    disableRequestLogging: true,
+    genReqId: () => newId('req'),
+    bodyLimit: http.body_max_bytes,
+    requestTimeout: http.request_timeout_ms,
+    keepAliveTimeout: keepAliveMs,
+    forceCloseConnections: 'idle',
+    return503OnClosing: true,
+    http: { headersTimeout: headersTimeoutMs },
+  }) as unknown as FastifyInstance;
+  app.setValidatorCompiler(validatorCompiler);
+  readJsonBodies(app, http.body_max_depth);
+  answerErrors(app, parts.metrics);
+  await app.register(swagger, {
+    openapi: {
+      openapi: '3.1.0',
+      info: { title: 'Sluice', version: '0.1.0', description: 'A durable, fair, rate-limit-exact broker for LLM calls.' },
+      components: { securitySchemes: { key: { type: 'http', scheme: 'bearer' } } },
+    },
+    transform: jsonSchemaTransform,
+    transformObject: jsonSchemaTransformObject,
+  });
+  await app.register(swaggerUi, { routePrefix: '/docs' });
+  healthRoutes(app, probe);
+  await app.register(async (authenticated) => {
+    authenticate(authenticated, new VirtualKeys(parts.settings.customers));
+    callRoutes(authenticated, parts);
+    jobRoutes(authenticated, parts);
+    modelRoutes(authenticated, parts.models);
+  });
+  return app;
+}
+
+/** Listening, and a stop that lets open calls finish for a while. */
+function httpService(app: FastifyInstance, http: Settings['http']): Service {
+  return {
+    name: 'http',
+    async start() {
+      await app.listen({ host: http.host, port: http.port });
+    },
+    async stop() {
+      const cut = AbortSignal.timeout(http.drain_ms);
+      cut.addEventListener('abort', () => app.server.closeAllConnections(), { once: true });
+      await app.close();
+    },
+  };
+}

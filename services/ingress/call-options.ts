@@ -1,0 +1,104 @@
+import type { IncomingHttpHeaders } from 'node:http';
+import { deliveries, type Delivery } from '#shared/contracts/job.ts';
+import { SluiceError } from '#shared/kernel/errors.ts';
+
+/** How the caller wants its answer: held open for `waitMs`, or later. */
+export interface Door {
+  kind: 'await' | 'deferred';
+  /** Longest wait, milliseconds; undefined means the configured bound. */
+  waitMs: number | undefined;
+  /** What Preference-Applied says. */
+  applied: string | undefined;
+}
+
+export interface CallOptions {
+  door: Door;
+  idempotencyKey: string | undefined;
+  priority: number;
+  delivery: Delivery;
+  deadlineSeconds: number | undefined;
+  runAtMs: number | undefined;
+  /** Whether a caller that hangs up leaves its job running. */
+  continueOnDisconnect: boolean;
+}
+
+const invalid = (header: string, reason: string) => new SluiceError('invalid_header', { fields: { header, reason }, param: header });
+const one = (value: string | string[] | undefined) => (Array.isArray(value) ? value.join(', ') : value);
+
+/** RFC 7240 preferences we know; unknown ones are ignored, as the RFC asks. */
+export function readDoor(prefer: string | undefined): Door {
+  const preferences = (prefer ?? '').split(/[,;]/).map((part) => part.trim().toLowerCase()).filter(Boolean);
+  const wait = preferences.find((preference) => preference.startsWith('wait'));
+  if (wait !== undefined) {
+    const [, seconds] = /^wait\s*=\s*"?(\d{1,5})"?$/.exec(wait) ?? [];
+    if (seconds === undefined) throw invalid('prefer', 'wait must be a whole number of seconds, such as wait=30');
+    if (!preferences.includes('respond-async') || Number(seconds) > 0) {
+      return { kind: 'await', waitMs: Number(seconds) * 1_000, applied: `wait=${seconds}` };
+    }
+  }
+  if (preferences.includes('respond-async')) return { kind: 'deferred', waitMs: undefined, applied: 'respond-async' };
+  return { kind: 'await', waitMs: undefined, applied: undefined };
+}
+
+const classPriority: Record<string, number> = { interactive: 0, batch: 5 };
+
+export function readPriority(value: string | undefined): number {
+  if (value === undefined) return 0;
+  const priority = classPriority[value] ?? (/^\d$/.test(value) ? Number(value) : undefined);
+  if (priority === undefined) throw invalid('x-sluice-priority', 'use interactive, batch, or a digit from 0 (first) to 9 (last)');
+  return priority;
+}
+
+function readDeadline(value: string | undefined, maxSeconds: number): number | undefined {
+  if (value === undefined) return undefined;
+  const seconds = /^\d{1,8}$/.test(value) ? Number(value) : 0;
+  if (seconds < 1 || seconds > maxSeconds) throw invalid('x-sluice-deadline', `use whole seconds from 1 to ${maxSeconds}`);
+  return seconds;
+}
+
+/** A moment: RFC 3339, or seconds since the epoch. */
+export function readMoment(value: string | undefined, name: string): number | undefined {
+  if (value === undefined) return undefined;
+  const ms = /^\d{9,11}$/.test(value) ? Number(value) * 1_000 : Date.parse(value);
+  if (Number.isNaN(ms)) throw invalid(name, 'use an RFC 3339 time, or seconds since 1970');
+  return ms;
+}
+
+function readChoice<T extends string>(value: string | undefined, name: string, choices: readonly T[], preset: T): T {
+  if (value === undefined) return preset;
+  if (!(choices as readonly string[]).includes(value)) throw invalid(name, `use ${choices.join(' or ')}`);
+  return value as T;
+}
+
+export function readIdempotencyKey(value: string | undefined): string | undefined {
+  if (value === undefined) return undefined;
+  if (value.length === 0 || value.length > 255) throw invalid('idempotency-key', 'use 1 to 255 characters');
+  return value;
+}
+
+/** Reads every header by which a call says how it wants to be served. @throws SluiceError invalid_header */
+export function readCallOptions(headers: IncomingHttpHeaders, deadlineMaxSeconds: number): CallOptions {
+  const header = (name: string) => one(headers[name]);
+  if (header('x-sluice-webhook') !== undefined) throw invalid('x-sluice-webhook', 'webhooks are not available yet');
+  return {
+    door: readDoor(header('prefer')),
+    idempotencyKey: readIdempotencyKey(header('idempotency-key')),
+    priority: readPriority(header('x-sluice-priority')),
+    delivery: readChoice(header('x-sluice-delivery'), 'x-sluice-delivery', deliveries, 'retry'),
+    deadlineSeconds: readDeadline(header('x-sluice-deadline'), deadlineMaxSeconds),
+    runAtMs: readMoment(header('x-sluice-run-at'), 'x-sluice-run-at'),
+    continueOnDisconnect: readChoice(header('x-sluice-on-disconnect'), 'x-sluice-on-disconnect', ['cancel', 'continue'], 'cancel') === 'continue',
+  };
+}
+
+/** Headers of the caller that a provider understands; nothing else is passed on. */
+const passedHeaders = ['anthropic-version', 'anthropic-beta', 'openai-beta'];
+
+export function readPassedHeaders(headers: IncomingHttpHeaders): Record<string, string> {
+  const passed: Record<string, string> = {};
+  for (const name of passedHeaders) {
+    const value = one(headers[name]);
+    if (value !== undefined && value.length <= 500) passed[name] = value;
+  }
+  return passed;
+}

@@ -1,0 +1,8 @@
+import type { AcceptJobParts } from './accept-job.ts';
+import type { CancelJobParts } from './cancel-job.ts';
+import type { ModelTable } from './model-table.ts';
+
+/** What the routes of an ingress work with; built once in app.ts. */
+export interface IngressParts extends AcceptJobParts, CancelJobParts {
+  models: ModelTable;
+}

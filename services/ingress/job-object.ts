@@ -1,0 +1,61 @@
+import { z } from 'zod';
+import { attemptSchema, jobStates } from '#shared/contracts/job.ts';
+import type { JobView } from '#shared/jobs/job-record.ts';
+
+const moment = z.int().nullable().describe('Seconds since the epoch.');
+
+/** The job object of the API. */
+export const jobObject = z.object({
+  id: z.string(),
+  object: z.literal('job'),
+  status: z.enum([...jobStates, 'scheduled']),
+  endpoint: z.string(),
+  model: z.string(),
+  provider: z.string(),
+  created_at: z.int().describe('Seconds since the epoch.'),
+  started_at: moment,
+  finished_at: moment,
+  attempts: z.array(attemptSchema),
+  wait_reason: z.string().nullable().describe('Why a waiting job waits.'),
+  usage: z.object({ input_tokens: z.int(), output_tokens: z.int() }).nullable(),
+  error: z.object({ code: z.string(), status: z.int() }).nullable(),
+  metadata: z.record(z.string(), z.string()),
+  urls: z.object({ self: z.string(), result: z.string(), cancel: z.string() }),
+}).meta({ id: 'Job' });
+
+export type JobObject = z.infer<typeof jobObject>;
+
+const seconds = (ms: number | undefined) => (ms === undefined ? null : Math.floor(ms / 1_000));
+
+function waitReason(job: JobView, scheduled: boolean): string | null {
+  if (job.state !== 'queued') return null;
+  return scheduled ? 'scheduled' : (job.waitReason ?? 'queued');
+}
+
+function errorOf({ state, head }: JobView): JobObject['error'] {
+  if (!head || state === 'succeeded') return null;
+  return { code: head.error ?? 'provider_error', status: head.status };
+}
+
+/** The API's view of a record. `nowMs` decides whether a queued job is still scheduled. */
+export function toJobObject(job: JobView, baseUrl: string, nowMs: number): JobObject {
+  const scheduled = job.state === 'queued' && (job.runAtMs ?? 0) > nowMs;
+  const self = `${baseUrl}/v1/jobs/${job.id}`;
+  return {
+    id: job.id,
+    object: 'job',
+    status: scheduled ? 'scheduled' : job.state,
+    endpoint: job.endpoint,
+    model: job.model,
+    provider: job.provider,
+    created_at: Math.floor(job.createdMs / 1_000),
+    started_at: seconds(job.startedMs),
+    finished_at: seconds(job.finishedMs),
+    attempts: job.attempts,
+    wait_reason: waitReason(job, scheduled),
+    usage: job.usage ? { input_tokens: job.usage.inputTokens, output_tokens: job.usage.outputTokens } : null,
+    error: errorOf(job),
+    metadata: job.metadata,
+    urls: { self, result: `${self}/result`, cancel: `${self}/cancel` },
+  };
+}

@@ -1,0 +1,66 @@
+import type { ProviderSettings, Settings } from '#config/schema.ts';
+import { type Dialect, type Endpoint, endpointDialect } from '#shared/contracts/endpoint.ts';
+import { SluiceError } from '#shared/kernel/errors.ts';
+
+/** Where a model is served. */
+export interface ModelPlace {
+  provider: string;
+  pool: string;
+  /** Model name as the provider knows it. */
+  model: string;
+}
+
+interface Served extends ModelPlace {
+  dialect: Dialect;
+}
+
+/**
+ * Finds the pool of a model. Names: `provider/model` or the bare model. Exact names win over `prefix*` patterns,
+ * longer prefixes over shorter ones. Providers without credentials serve nothing.
+ */
+export class ModelTable {
+  readonly #exact = new Map<string, Served>();
+  readonly #patterns: (Served & { prefix: string })[] = [];
+
+  constructor(providers: Settings['providers']) {
+    for (const [provider, settings] of Object.entries(providers)) {
+      if (settings.credentials.length > 0) this.#add(provider, settings);
+    }
+    this.#patterns.sort((left, right) => right.prefix.length - left.prefix.length);
+  }
+
+  #add(provider: string, { dialect, pools }: ProviderSettings): void {
+    for (const [pool, { models }] of Object.entries(pools)) {
+      for (const model of models) {
+        if (model.endsWith('*')) this.#patterns.push({ provider, pool, model, dialect, prefix: model.slice(0, -1) });
+        else if (!this.#exact.has(`${dialect} ${model}`)) this.#exact.set(`${dialect} ${model}`, { provider, pool, model, dialect });
+      }
+    }
+  }
+
+  /** @throws SluiceError model_not_found */
+  resolve(name: string, endpoint: Endpoint): ModelPlace {
+    const dialect = endpointDialect[endpoint];
+    const place = this.#find(name, dialect, undefined) ?? this.#findQualified(name, dialect);
+    if (!place) throw new SluiceError('model_not_found', { fields: { model: name, endpoint }, param: 'model' });
+    return place;
+  }
+
+  #findQualified(name: string, dialect: Dialect): ModelPlace | undefined {
+    const slash = name.indexOf('/');
+    return slash > 0 ? this.#find(name.slice(slash + 1), dialect, name.slice(0, slash)) : undefined;
+  }
+
+  #find(model: string, dialect: Dialect, provider: string | undefined): ModelPlace | undefined {
+    const exact = this.#exact.get(`${dialect} ${model}`);
+    if (exact && (provider === undefined || exact.provider === provider)) return exact;
+    const pattern = this.#patterns.find((each) =>
+      each.dialect === dialect && (provider === undefined || each.provider === provider) && model.startsWith(each.prefix));
+    return pattern && { provider: pattern.provider, pool: pattern.pool, model };
+  }
+
+  /** All models that have an exact name, in the order of the configuration. */
+  list(): (ModelPlace & { dialect: Dialect })[] {
+    return [...this.#exact.values()];
+  }
+}

@@ -1,0 +1,32 @@
+import type { FastifyInstance, FastifyRequest } from 'fastify';
+import { SluiceError } from '#shared/kernel/errors.ts';
+import type { Identity, VirtualKeys } from '#shared/tenants/virtual-keys.ts';
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    /** Who calls; set before any handler of an authenticated route runs. */
+    identity: Identity;
+  }
+}
+
+function keyOf(request: FastifyRequest): string | undefined {
+  const { authorization } = request.headers;
+  if (authorization !== undefined) return /^Bearer\s+(\S+)\s*$/i.exec(authorization)?.[1] ?? '';
+  for (const name of ['x-api-key', 'api-key', 'x-goog-api-key']) {
+    const value = request.headers[name];
+    if (typeof value === 'string') return value;
+  }
+  return undefined;
+}
+
+/** Identifies the caller of every route of `app` by its virtual key, before the body is read. */
+export function authenticate(app: FastifyInstance, virtualKeys: VirtualKeys): void {
+  app.decorateRequest('identity');
+  app.addHook('onRequest', async (request) => {
+    const key = keyOf(request);
+    if (key === undefined) throw new SluiceError('missing_key');
+    const identity = virtualKeys.identify(key);
+    if (!identity) throw new SluiceError('invalid_key');
+    request.identity = identity;
+  });
+}

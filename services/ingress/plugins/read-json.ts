@@ -1,0 +1,16 @@
+import type { FastifyInstance } from 'fastify';
+import { SluiceError } from '#shared/kernel/errors.ts';
+import { parseUntrustedJson } from '#shared/kernel/json-guard.ts';
+
+/** JSON bodies only, checked before they are parsed; compressed ones are refused. */
+export function readJsonBodies(app: FastifyInstance, maxDepth: number): void {
+  app.removeAllContentTypeParsers();
+  app.addContentTypeParser('application/json', { parseAs: 'buffer' }, (request, body, done) => {
+    try {
+      if (request.headers['content-encoding'] !== undefined) throw new SluiceError('unsupported_media_type');
+      done(null, parseUntrustedJson(body as Buffer, maxDepth));
+    } catch (error) {
+      done(error as Error);
+    }
+  });
+}

@@ -1,0 +1,78 @@
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import type { ZodTypeProvider } from 'fastify-type-provider-zod';
+import type { FastifyInstance } from 'fastify';
+import { type Endpoint, endpoints } from '#shared/contracts/endpoint.ts';
+import { SluiceError } from '#shared/kernel/errors.ts';
+import { acceptAwaitedJob, acceptJob, type Submission } from '../accept-job.ts';
+import { callBodies, readCall } from '../call-body.ts';
+import { type CallOptions, readCallOptions, readPassedHeaders } from '../call-options.ts';
+import { cancelJob } from '../cancel-job.ts';
+import type { IngressParts } from '../ingress-parts.ts';
+import { awaitReply, sendOutcome } from '../replies/await-reply.ts';
+import { sendJob } from '../replies/send-job.ts';
+
+/** The drop-in routes: a call held open until its answer is there, or handed over as a job. */
+export function callRoutes(app: FastifyInstance, parts: IngressParts): void {
+  for (const endpoint of endpoints) {
+    app.withTypeProvider<ZodTypeProvider>().route({
+      method: 'POST',
+      url: endpoint,
+      schema: { tags: ['calls'], body: callBodies[endpoint], security: [{ key: [] }] },
+      // readCall validates, so that the error names the parameter and unknown ones survive.
+      validatorCompiler: () => (value) => ({ value }),
+      handler: (request, reply) => answerCall(parts, endpoint, request, reply),
+    });
+  }
+}
+
+async function answerCall(parts: IngressParts, endpoint: Endpoint, request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
+  const options = readCallOptions(request.headers, parts.settings.jobs.deadline_max_seconds);
+  const call = readCall(endpoint, request.body, parts.models, options, readPassedHeaders(request.headers), {});
+  const submission: Submission = {
+    tenant: request.identity.tenant,
+    request: call,
+    idempotencyKey: options.idempotencyKey,
+    deadlineSeconds: options.deadlineSeconds,
+    runAtMs: options.runAtMs,
+  };
+  if (options.door.applied) reply.header('preference-applied', options.door.applied);
+  if (options.door.kind === 'deferred') {
+    const { jobId } = await acceptJob(parts, submission);
+    return sendJob(parts, request, reply, 202, jobId);
+  }
+  return holdOpen(parts, submission, options, request, reply);
+}
+
+async function holdOpen(parts: IngressParts, submission: Submission, options: CallOptions, request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
+  const { settings, metrics, waiter, clock } = parts;
+  const limit = settings.http.open_calls_max;
+  if (waiter.size >= limit) throw new SluiceError('too_many_waiting', { fields: { limit }, retryAfterMs: 1_000 });
+  const { jobId, joined, awaited } = await acceptAwaitedJob(parts, submission);
+  metrics.openCalls.inc();
+  const maxMs = settings.jobs.await_max_seconds * 1_000;
+  const waitMs = Math.min(options.door.waitMs ?? maxMs, maxMs);
+  const end = await awaitReply(reply, awaited, waitMs, clock).finally(() => metrics.openCalls.dec());
+  if (end.kind === 'outcome') return sendOutcome(reply, end.outcome);
+  if (end.kind === 'disconnected') {
+    await onDisconnect(parts, submission, options, joined, jobId);
+    return reply;
+  }
+  // A caller that named its patience is handed over; one that did not would take a 202 for an answer.
+  if (options.door.waitMs !== undefined) return sendJob(parts, request, reply, 202, jobId);
+  reply.header('location', `/v1/jobs/${jobId}`).header('x-sluice-job-id', jobId);
+  throw new SluiceError('await_timeout', { fields: { seconds: Math.round(waitMs / 1_000), job: jobId } });
+}
+
+/**
+ * A caller that hung up no longer wants its answer: the job is cancelled, unless it asked otherwise, may ask again
+ * (Idempotency-Key), or somebody else awaits the same job.
+ */
+async function onDisconnect(parts: IngressParts, { tenant, idempotencyKey }: Submission, options: CallOptions, joined: boolean, jobId: string): Promise<void> {
+  if (options.continueOnDisconnect || idempotencyKey !== undefined || joined || parts.waiter.isAwaited(jobId)) return;
+  try {
+    if ((await parts.jobs.leave(tenant, jobId, parts.ingressId)) === 0) await cancelJob(parts, tenant, jobId);
+  } catch (error) {
+    if (!(error instanceof SluiceError)) throw error;
+    parts.log.warn({ job: jobId, code: error.code }, 'caller hung up; its job could not be cancelled');
+  }
+}

@@ -1,0 +1,151 @@
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import type { ZodTypeProvider } from 'fastify-type-provider-zod';
+import { z } from 'zod';
+import { endpoints } from '#shared/contracts/endpoint.ts';
+import { deliveries, jobStates } from '#shared/contracts/job.ts';
+import { problemBody } from '#shared/contracts/error-body.ts';
+import { SluiceError } from '#shared/kernel/errors.ts';
+import { isJobId } from '#shared/kernel/ids.ts';
+import { acceptJob, joinJob, type Submission } from '../accept-job.ts';
+import { invalidRequest, readCall } from '../call-body.ts';
+import { readDoor, readIdempotencyKey, readMoment, readPriority } from '../call-options.ts';
+import { cancelJob } from '../cancel-job.ts';
+import type { IngressParts } from '../ingress-parts.ts';
+import { jobObject, type JobObject } from '../job-object.ts';
+import { awaitReply, sendOutcome } from '../replies/await-reply.ts';
+import { readJobObject, sendJob } from '../replies/send-job.ts';
+
+const jobSubmission = z.strictObject({
+  endpoint: z.enum(endpoints),
+  body: z.looseObject({}).describe('The body of that endpoint.'),
+  metadata: z.record(z.string().max(64), z.string().max(512)).refine((metadata) => Object.keys(metadata).length <= 16, 'at most 16 entries').default({}),
+  priority: z.union([z.enum(['interactive', 'batch']), z.int().min(0).max(9)]).default('interactive'),
+  delivery: z.enum(deliveries).default('retry'),
+  deadline_seconds: z.int().min(1).optional().describe('Not started by then: expired, nothing charged.'),
+  run_at: z.union([z.string(), z.int()]).optional().describe('RFC 3339, or seconds since the epoch.'),
+  idempotency_key: z.string().optional(),
+}).meta({ id: 'JobSubmission' });
+
+const jobParams = z.object({ id: z.string() });
+const listQuery = z.object({
+  status: z.enum(jobStates).optional(),
+  after: z.string().optional().describe('Id of the last job of the page before.'),
+  limit: z.coerce.number().int().min(1).max(100).default(20),
+}).catchall(z.string()).describe('`metadata.<key>=<value>` keeps jobs with that metadata.');
+
+const jobList = z.object({ object: z.literal('list'), data: z.array(jobObject), first_id: z.string().nullable(), last_id: z.string().nullable(), has_more: z.boolean() }).meta({ id: 'JobList' });
+/** Records one list request looks through, so that a rare filter cannot scan without bound. */
+const listScanMax = 1_000;
+const security = [{ key: [] }];
+const tags = ['jobs'];
+
+export function jobRoutes(root: FastifyInstance, parts: IngressParts): void {
+  const app = root.withTypeProvider<ZodTypeProvider>();
+  const body = z.union([jobSubmission, z.array(jobSubmission)]);
+  app.post('/v1/jobs', { schema: { tags, security, body }, validatorCompiler: () => (value) => ({ value }) }, (request, reply) => submitJobs(parts, request, reply));
+  app.get('/v1/jobs', { schema: { tags, security, querystring: listQuery } }, async (request) => listJobs(parts, request, request.query));
+  app.get('/v1/jobs/:id', { schema: { tags, security, params: jobParams } }, async (request, reply) => {
+    await waitIfAsked(parts, request, reply, request.params.id);
+    return sendJob(parts, request, reply, 200, request.params.id);
+  });
+  app.get('/v1/jobs/:id/result', { schema: { tags, security, params: jobParams } }, async (request, reply) => {
+    await waitIfAsked(parts, request, reply, request.params.id);
+    const outcome = await parts.jobs.outcome(request.identity.tenant, knownJobId(request.params.id));
+    return outcome ? sendOutcome(reply, outcome) : sendJob(parts, request, reply, 202, request.params.id);
+  });
+  app.post('/v1/jobs/:id/cancel', { schema: { tags, security, params: jobParams } }, async (request, reply) => {
+    const state = await cancelJob(parts, request.identity.tenant, knownJobId(request.params.id));
+    if (state !== 'requested' && state !== 'cancelled') {
+      throw new SluiceError('job_already_finished', { fields: { job: request.params.id, state } });
+    }
+    return sendJob(parts, request, reply, 200, request.params.id);
+  });
+}
+
+/** @throws SluiceError job_not_found for what cannot be an id, so that no stranger's text becomes part of a key */
+function knownJobId(id: string): string {
+  if (!isJobId(id)) throw new SluiceError('job_not_found', { fields: { job: id }, param: 'id' });
+  return id;
+}
+
+/** Long-polls with `Prefer: wait=N`. */
+async function waitIfAsked(parts: IngressParts, request: FastifyRequest, reply: FastifyReply, id: string): Promise<void> {
+  const jobId = knownJobId(id);
+  const door = readDoor(request.headers.prefer as string | undefined);
+  if (door.waitMs === undefined) return;
+  const awaited = await joinJob(parts, request.identity.tenant, jobId);
+  await awaitReply(reply, awaited, Math.min(door.waitMs, parts.settings.jobs.await_max_seconds * 1_000), parts.clock);
+  reply.header('preference-applied', door.applied);
+}
+
+async function submitJobs(parts: IngressParts, request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
+  if (!Array.isArray(request.body)) {
+    const jobId = await submitJob(parts, request, request.body, request.headers['idempotency-key'] as string | undefined);
+    return sendJob(parts, request, reply, 202, jobId);
+  }
+  const limit = parts.settings.jobs.submit_max;
+  if (request.body.length === 0 || request.body.length > limit) {
+    throw new SluiceError('invalid_request', { fields: { reason: `Submit 1 to ${limit} jobs at once.` } });
+  }
+  const data = await Promise.all(request.body.map((each) => submitOne(parts, request, each)));
+  return reply.code(202).send({ object: 'list', data });
+}
+
+/** One entry of an array: its failure is its own. */
+async function submitOne(parts: IngressParts, request: FastifyRequest, body: unknown): Promise<{ status: number; job?: JobObject; error?: unknown }> {
+  try {
+    const jobId = await submitJob(parts, request, body, undefined);
+    return { status: 202, job: await readJobObject(parts, request, jobId) };
+  } catch (error) {
+    if (!(error instanceof SluiceError)) throw error;
+    return { status: error.entry.status, error: JSON.parse(problemBody(error, request.id)) as unknown };
+  }
+}
+
+async function submitJob(parts: IngressParts, request: FastifyRequest, body: unknown, keyHeader: string | undefined): Promise<string> {
+  const parsed = jobSubmission.safeParse(body);
+  if (!parsed.success) throw invalidRequest(parsed.error);
+  const { endpoint, metadata, delivery, deadline_seconds, run_at } = parsed.data;
+  const options = { priority: readPriority(String(parsed.data.priority)), delivery };
+  const maxSeconds = parts.settings.jobs.deadline_max_seconds;
+  if (deadline_seconds !== undefined && deadline_seconds > maxSeconds) {
+    throw new SluiceError('invalid_request', { fields: { reason: `deadline_seconds: at most ${maxSeconds}` }, param: 'deadline_seconds' });
+  }
+  const submission: Submission = {
+    tenant: request.identity.tenant,
+    request: readCall(endpoint, parsed.data.body, parts.models, options, {}, metadata),
+    idempotencyKey: readIdempotencyKey(parsed.data.idempotency_key ?? keyHeader),
+    deadlineSeconds: deadline_seconds,
+    runAtMs: readMoment(run_at === undefined ? undefined : String(run_at), 'run_at'),
+  };
+  return (await acceptJob(parts, submission)).jobId;
+}
+
+async function listJobs(parts: IngressParts, request: FastifyRequest, query: z.infer<typeof listQuery>): Promise<z.infer<typeof jobList>> {
+  const wanted = Object.entries(query).filter(([name]) => name.startsWith('metadata.')).map(([name, value]) => [name.slice('metadata.'.length), String(value)] as const);
+  const isWanted = (job: JobObject) =>
+    (query.status === undefined || job.status === query.status) && wanted.every(([key, value]) => job.metadata[key] === value);
+  const { tenant } = request.identity;
+  const found: JobObject[] = [];
+  let after = query.after === undefined ? undefined : knownJobId(query.after);
+  let more = true;
+  for (let scanned = 0; more && found.length <= query.limit && scanned < listScanMax; scanned += 100) {
+    const page = await parts.jobs.list(tenant, after, 100);
+    const jobs = await Promise.all(page.map((jobId) => readJobObject(parts, request, jobId).catch(gone)));
+    found.push(...jobs.filter((job) => job !== undefined).filter(isWanted));
+    after = page.at(-1);
+    more = page.length === 100;
+  }
+  const data = found.slice(0, query.limit);
+  const overfull = found.length > query.limit;
+  // When the scan ended at its bound, the next page goes on after the last record looked at.
+  const last = overfull || !more ? (data.at(-1)?.id ?? null) : (after ?? null);
+  return { object: 'list', data, first_id: data[0]?.id ?? null, last_id: last, has_more: overfull || more };
+}
+
+/** A job whose record was dropped after its retention is no longer listed. */
+function gone(error: unknown): undefined {
+  if (error instanceof SluiceError && error.code === 'job_not_found') return undefined;
+  throw error;
+}
+

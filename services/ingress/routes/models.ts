@@ -1,0 +1,31 @@
+import type { FastifyInstance, FastifyRequest } from 'fastify';
+import { SluiceError } from '#shared/kernel/errors.ts';
+import type { ModelTable } from '../model-table.ts';
+
+const epoch = '1970-01-01T00:00:00Z';
+
+type Entry = ReturnType<ModelTable['list']>[number];
+
+function toModelObject({ model, provider, pool, dialect }: Entry, anthropic: boolean): Record<string, unknown> {
+  const sluice = { provider, pool: `${provider}/${pool}`, dialect };
+  if (anthropic) return { type: 'model', id: model, display_name: model, created_at: epoch, sluice };
+  return { id: model, object: 'model', created: 0, owned_by: provider, sluice };
+}
+
+const wantsAnthropic = (request: FastifyRequest) => request.headers['anthropic-version'] !== undefined;
+
+/** What the caller may call, in the shape of the SDK that asks. */
+export function modelRoutes(app: FastifyInstance, models: ModelTable): void {
+  const schema = { tags: ['models'], security: [{ key: [] }] };
+  app.get('/v1/models', { schema }, async (request) => {
+    const data = models.list().map((entry) => toModelObject(entry, wantsAnthropic(request)));
+    if (!wantsAnthropic(request)) return { object: 'list', data };
+    return { data, has_more: false, first_id: data[0]?.id ?? null, last_id: data.at(-1)?.id ?? null };
+  });
+  app.get('/v1/models/*', { schema: { ...schema, hide: true } }, async (request) => {
+    const name = (request.params as { '*': string })['*'];
+    const entry = models.list().find(({ model, provider }) => model === name || `${provider}/${model}` === name);
+    if (!entry) throw new SluiceError('model_not_found', { fields: { model: name, endpoint: 'any route' }, param: 'model' });
+    return toModelObject(entry, wantsAnthropic(request));
+  });
+}
