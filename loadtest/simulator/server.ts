@@ -10,6 +10,7 @@ import { errorBody } from './dialects/error-body.ts';
 import { modelList } from './dialects/model-list.ts';
 import { openaiChat } from './dialects/openai-chat.ts';
 import { openaiEmbeddings } from './dialects/openai-embeddings.ts';
+import { openaiResponses } from './dialects/openai-responses.ts';
 import { handleCall } from './handle-call.ts';
 import { readBody } from './read-body.ts';
 import { type Reply, replyError, replyText } from './reply.ts';
@@ -21,7 +22,7 @@ const keepAliveMs = 120_000;
 const badRequest = 'HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-length: 0\r\n\r\n';
 
 const endpoints = new Map(
-  [openaiChat, openaiEmbeddings, anthropicMessages, anthropicCountTokens].map((endpoint) => [
+  [openaiChat, openaiEmbeddings, openaiResponses, anthropicMessages, anthropicCountTokens].map((endpoint) => [
     endpoint.path,
     endpoint,
   ]),

@@ -91,7 +91,8 @@ function anthropicHeaders(scope: LimitScope, { nowMs }: HeaderMoment): string[] 
     sum.remaining += remaining;
     sum.fullAfterMs = Math.max(sum.fullAfterMs, fullAfterMs);
   }
-  if (sum.limit > 0) add('tokens', sum.limit, sum.remaining, sum.fullAfterMs);
+  const named = scope.limits.some(({ config }) => config.dimension === 'tokens');
+  if (sum.limit > 0 && !named) add('tokens', sum.limit, sum.remaining, sum.fullAfterMs);
   return headers;
 }
 
