@@ -1,4 +1,5 @@
 import { crc32 } from 'node:zlib';
+import { ZodError } from 'zod';
 import { type Call, headerOf } from './call.ts';
 import { deliver } from './deliver.ts';
 import {
@@ -9,7 +10,7 @@ import {
   type Prompt,
   type UsageFilter,
 } from './dialects/endpoint.ts';
-import { invalidRequest, unauthorized, unknownModel } from './dialects/error-body.ts';
+import { errorBody, invalidRequest, unauthorized, unknownModel } from './dialects/error-body.ts';
 import { rateHeaders } from './dialects/rate-headers.ts';
 import { refusalReply } from './dialects/refusals.ts';
 import { bendReply, replacementReply } from './faults/apply-fault.ts';
@@ -24,10 +25,26 @@ import { toolCallFor } from './tool-call.ts';
  * log from its arrival and ends there once.
  */
 export function handleCall(simulation: Simulation, endpoint: Endpoint, call: Call, pathModel?: string): void {
-  const reply = decideReply(simulation, endpoint, call, pathModel);
+  const reply = decideSafely(simulation, endpoint, call, pathModel);
   reply.headers.push(endpoint.dialect === 'anthropic' ? 'request-id' : 'x-request-id', call.requestId);
   simulation.log.answered(call.seq, reply.status);
   deliver(simulation.clock, call, reply);
+}
+
+/** What goes wrong in the simulator itself must neither end it nor pass for an answer: it is 500 and in the log. */
+function decideSafely(
+  simulation: Simulation,
+  endpoint: Endpoint,
+  call: Call,
+  pathModel: string | undefined,
+): Reply {
+  try {
+    return decideReply(simulation, endpoint, call, pathModel);
+  } catch (error) {
+    simulation.log.faulted(call.seq, 'simulator_failed');
+    const message = `The simulator failed: ${error instanceof Error ? error.message : String(error)}`;
+    return replyError({ status: 500, body: errorBody(endpoint.dialect, 500, message, call.requestId) });
+  }
 }
 
 function decideReply(
@@ -84,7 +101,8 @@ function admittedReply(simulation: Simulation, endpoint: Endpoint, call: Call, p
   try {
     fault = takeFault(simulation, endpoint, call, prompt);
   } catch (error) {
-    const message = `The fault asked for is wrong: ${error instanceof Error ? error.message : String(error)}`;
+    if (!(error instanceof SyntaxError || error instanceof ZodError)) throw error;
+    const message = `The fault asked for is wrong: ${error.message}`;
     return replyError(invalidRequest(dialect, message, null, call.requestId));
   }
   if (!fault) return goodReply(simulation, endpoint, call, prompt, undefined, headersOf(200));
