@@ -1,0 +1,113 @@
+import type { Clock } from '#shared/kernel/clock.ts';
+import { systemClock } from '#shared/kernel/clock.ts';
+import { seededRandom } from '#shared/kernel/random.ts';
+import {
+  type Simulator,
+  type SimulatorOptions,
+  startSimulator,
+} from '../../../loadtest/simulator/start-simulator.ts';
+
+const running = new Set<Simulator>();
+
+/** A simulator on a free port, stopped by `stopSimulators`. */
+export async function start(options: Partial<SimulatorOptions> = {}): Promise<Simulator> {
+  const simulator = await startSimulator({ clock: systemClock, random: seededRandom(1), ...options });
+  running.add(simulator);
+  return simulator;
+}
+
+export async function stopSimulators(): Promise<void> {
+  await Promise.all([...running].map((simulator) => simulator.stop()));
+  running.clear();
+}
+
+/** A clock that only moves when told; timers run in order of their due time. */
+export class ManualClock implements Clock {
+  #ms = 0;
+  #timers: { dueMs: number; task: () => void }[] = [];
+  readonly #startMs: number;
+
+  constructor(startMs = 1_800_000_000_000) {
+    this.#startMs = startMs;
+  }
+
+  get pendingTimers(): number {
+    return this.#timers.length;
+  }
+
+  nowMs(): number {
+    return this.#startMs + this.#ms;
+  }
+
+  monotonicMs(): number {
+    return this.#ms;
+  }
+
+  after(delayMs: number, task: () => void) {
+    const timer = { dueMs: this.#ms + delayMs, task };
+    this.#timers.push(timer);
+    const cancel = () => {
+      this.#timers = this.#timers.filter((other) => other !== timer);
+    };
+    return { cancel };
+  }
+
+  every(): never {
+    throw new Error('The simulator has no periodic work.');
+  }
+
+  sleep(): never {
+    throw new Error('The simulator does not sleep.');
+  }
+
+  advance(durationMs: number): void {
+    const endMs = this.#ms + durationMs;
+    for (;;) {
+      const [next] = this.#timers.filter(({ dueMs }) => dueMs <= endMs).sort((a, b) => a.dueMs - b.dueMs);
+      if (!next) break;
+      this.#timers = this.#timers.filter((timer) => timer !== next);
+      this.#ms = Math.max(this.#ms, next.dueMs);
+      next.task();
+    }
+    this.#ms = endMs;
+  }
+}
+
+export const chatBody = (content = 'Hello there', more: object = {}) => ({
+  model: 'gpt-4o',
+  messages: [{ role: 'user', content }],
+  ...more,
+});
+
+/** A call with a good key; `headers` may replace it. */
+export function post(
+  simulator: Simulator,
+  path: string,
+  body: unknown,
+  headers: Record<string, string> = {},
+): Promise<Response> {
+  return fetch(`${simulator.url}${path}`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json', authorization: 'Bearer sk-test-000001', ...headers },
+    body: typeof body === 'string' ? body : JSON.stringify(body),
+  });
+}
+
+export const chat = (
+  simulator: Simulator,
+  body: unknown = chatBody(),
+  headers: Record<string, string> = {},
+) => post(simulator, '/v1/chat/completions', body, headers);
+
+export async function control<T>(
+  simulator: Simulator,
+  method: string,
+  path: string,
+  body?: unknown,
+): Promise<{ status: number; body: T }> {
+  const response = await fetch(`${simulator.url}/_sim/${path}`, {
+    method,
+    ...(body === undefined ? {} : { body: typeof body === 'string' ? body : JSON.stringify(body) }),
+  });
+  return { status: response.status, body: (await response.json()) as T };
+}
