@@ -1,6 +1,6 @@
 import swagger from '@fastify/swagger';
 import swaggerUi from '@fastify/swagger-ui';
-import fastify, { type FastifyInstance } from 'fastify';
+import fastify, { type FastifyInstance, LogController } from 'fastify';
 import { jsonSchemaTransform, jsonSchemaTransformObject, validatorCompiler } from 'fastify-type-provider-zod';
 import type { AddressInfo } from 'node:net';
 import type { Settings } from '#config/schema.ts';
@@ -105,8 +105,9 @@ async function buildParts(options: IngressAppOptions, ingressId: string, redis: 
 async function buildHttp(parts: IngressParts, probe: () => Promise<void>): Promise<FastifyInstance> {
   const { http } = parts.settings;
   const app = fastify({
-    loggerInstance: parts.log,
-    disableRequestLogging: true,
+    // Fastify's own lines at "info" are its addresses; which one counts is said at the end of the start.
+    loggerInstance: parts.log.child({}, { level: 'warn' }),
+    logController: new LogController({ disableRequestLogging: true }),
     genReqId: () => newId('req'),
     bodyLimit: http.body_max_bytes,
     requestTimeout: http.request_timeout_ms,
