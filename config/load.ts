@@ -42,7 +42,9 @@ export function loadSettings(environment: Environment = process.env): Settings {
     const range = (document.getIn(path, true) as { range?: [number, number, number] } | undefined)?.range;
     return range ? `:${lines.linePos(range[0]).line}` : '';
   };
-  const wrong = (parsed.error?.issues ?? []).map((issue: z.core.$ZodIssue) => `${file}${lineOf(issue.path)}: ${issue.path.join('.')}: ${issue.message}`);
+  const wrong = (parsed.error?.issues ?? []).map(
+    (issue: z.core.$ZodIssue) => `${file}${lineOf(issue.path)}: ${issue.path.join('.')}: ${issue.message}`,
+  );
   throw new ConfigurationError([...missing, ...wrong].join('\n'));
 }
 
@@ -56,7 +58,8 @@ function applyEnvironment(values: Record<string, Record<string, unknown>>, envir
 
 /** The OpenTelemetry SDK reads its collector from the environment only. */
 function shareCollector(settings: Settings): Settings {
-  if (settings.telemetry.otlp_endpoint) process.env.OTEL_EXPORTER_OTLP_ENDPOINT ??= settings.telemetry.otlp_endpoint;
+  if (settings.telemetry.otlp_endpoint)
+    process.env.OTEL_EXPORTER_OTLP_ENDPOINT ??= settings.telemetry.otlp_endpoint;
   return settings;
 }
 

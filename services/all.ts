@@ -39,7 +39,9 @@ function greeting(url: string, key: string, simulated: boolean): string {
   return [
     '',
     `Sluice is up: ${url}   (API description: ${url}/docs)`,
-    simulated ? 'No provider key is configured, so calls go to the provider simulator.' : 'Calls go to the configured providers.',
+    simulated
+      ? 'No provider key is configured, so calls go to the provider simulator.'
+      : 'Calls go to the configured providers.',
     `Key of the tenant: ${key}`,
     '',
     'Try it:',
@@ -71,7 +73,10 @@ async function createAllInOne(settings: Settings, shownKey: string, log: Logger)
 
 async function createApps(settings: Settings, redisUrl: string, log: Logger) {
   // Imported after tracing has started, so that it sees Fastify's HTTP server.
-  const [{ createIngressApp }, { createWorkerApp }] = await Promise.all([import('./ingress/app.ts'), import('./worker/app.ts')]);
+  const [{ createIngressApp }, { createWorkerApp }] = await Promise.all([
+    import('./ingress/app.ts'),
+    import('./worker/app.ts'),
+  ]);
   const metrics = createMetrics({ processMetrics: true });
   const common = { settings, redisUrl, log, metrics, clock: systemClock };
   const ingress = createIngressApp(common);

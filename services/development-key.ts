@@ -25,5 +25,8 @@ export async function fillEmptyKeys(settings: Settings): Promise<{ settings: Set
     const keys = customer.keys.map((each) => (each.key === '' ? { ...each, key: made } : each));
     return [tenant, { ...customer, keys }];
   });
-  return { settings: { ...settings, customers: Object.fromEntries(customers) as Settings['customers'] }, shownKey: made };
+  return {
+    settings: { ...settings, customers: Object.fromEntries(customers) as Settings['customers'] },
+    shownKey: made,
+  };
 }

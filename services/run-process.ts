@@ -38,7 +38,12 @@ export function createLifecycle(settings: Settings, log: Logger): Lifecycle {
 }
 
 /** One service out of several, started in order and stopped in reverse; `onReady` runs when all are up. */
-export function composeProcess(settings: Settings, log: Logger, services: readonly (Service | undefined)[], onReady: () => void): Service {
+export function composeProcess(
+  settings: Settings,
+  log: Logger,
+  services: readonly (Service | undefined)[],
+  onReady: () => void,
+): Service {
   const lifecycle = createLifecycle(settings, log);
   return {
     name: 'process',

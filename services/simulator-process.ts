@@ -44,7 +44,11 @@ export class SimulatorProcess implements Service {
   #readUrl(child: ChildProcess): Promise<string> {
     return new Promise((resolve, reject) => {
       child.once('error', reject);
-      child.once('exit', (code) => reject(new Error(`The provider simulator ended with code ${code}; is port ${this.#settings.port} free?`)));
+      child.once('exit', (code) =>
+        reject(
+          new Error(`The provider simulator ended with code ${code}; is port ${this.#settings.port} free?`),
+        ),
+      );
       createInterface({ input: child.stdout! }).on('line', (line) => {
         const [url] = /http:\/\/\S+/.exec(line) ?? [];
         if (url) resolve(url);
@@ -57,7 +61,10 @@ export class SimulatorProcess implements Service {
 export function routeToSimulator(settings: Settings, url: string): Settings {
   const providers = Object.entries(settings.providers).map(([id, provider]) => {
     const baseUrl = provider.dialect === 'openai' ? `${url}/v1` : url;
-    return [id, { ...provider, base_url: baseUrl, credentials: [{ id: 'simulator', api_key: simulatorKey }] }];
+    return [
+      id,
+      { ...provider, base_url: baseUrl, credentials: [{ id: 'simulator', api_key: simulatorKey }] },
+    ];
   });
   return { ...settings, providers: Object.fromEntries(providers) as Settings['providers'] };
 }
