@@ -121,6 +121,13 @@ describe('statuses', () => {
     expect(await response.json()).toMatchObject({ type: 'error', error });
   });
 
+  test('a kind may have a status other than its own', async () => {
+    const simulator = await start();
+    const fault = { kind: 'capacity', status: 429 } as const;
+    expect((await chat(simulator, marked(fault))).status).toBe(429);
+    expect((await post(simulator, '/v1/messages', claude(fault))).status).toBe(429);
+  });
+
   test('the SDKs raise the error that belongs to the status', async () => {
     const { url } = await start();
     const openai = new OpenAI({ apiKey: 'k', baseURL: `${url}/v1`, maxRetries: 0 });

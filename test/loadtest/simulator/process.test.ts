@@ -78,6 +78,23 @@ describe('the process', () => {
   });
 });
 
+test.each([
+  [['--jitter', '3'], 'jitter'],
+  [['--limits', '/nowhere.yaml'], 'ENOENT'],
+  [['--typo'], '--typo'],
+])('wrong flags %j stop the start and are named', async (flags, named) => {
+  const child = spawn(process.execPath, [main, '--port', '0', ...flags], {
+    stdio: ['ignore', 'ignore', 'pipe'],
+  });
+  children.add(child);
+  let complaint = '';
+  child.stderr.on('data', (bytes: Buffer) => {
+    complaint += bytes.toString();
+  });
+  expect(await once(child, 'close')).toEqual([1, null]);
+  expect(complaint).toContain(named);
+});
+
 describe('garbage', () => {
   const sendRaw = async (port: number, text: string) => {
     const socket = connect(port, '127.0.0.1');
