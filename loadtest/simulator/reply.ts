@@ -2,7 +2,7 @@ import { type Answer, eventStream } from './dialects/endpoint.ts';
 import type { ErrorReply } from './dialects/error-body.ts';
 
 /** How a response ends: properly, with a closed or reset connection, or not at all. */
-export type Ending = 'end' | 'close' | 'reset' | 'hang';
+type Ending = 'end' | 'close' | 'reset' | 'hang';
 
 /** A response that has been decided and only has to be sent. */
 export interface Reply {

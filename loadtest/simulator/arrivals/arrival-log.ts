@@ -78,6 +78,11 @@ export class ArrivalLog {
     return this.firstSeq - this.#clearedSeq;
   }
 
+  /** Entries for which memory is held: at most twice the capacity, and for a large one a segment more than it. */
+  get allocated(): number {
+    return this.#segments.length * this.#segmentSize;
+  }
+
   get inFlight(): number {
     return this.#inFlight;
   }

@@ -18,6 +18,11 @@ export class Interned {
     return number;
   }
 
+  /** The number of a name that was seen before. */
+  find(name: string): number | undefined {
+    return this.#numbers.get(name);
+  }
+
   name(number: number): string {
     return this.#names[number]!;
   }

@@ -8,7 +8,7 @@ export interface Fullest {
 }
 
 /** The fullest windows of everything that arrived, or of what was let in. */
-export interface WindowsOf {
+interface WindowsOf {
   requests: Fullest;
   inputTokens: Fullest;
   inputPlusMaxTokens: Fullest;
@@ -36,45 +36,42 @@ export interface WindowQuery {
   model?: string | undefined;
 }
 
-interface Columns {
-  atMs: number[];
-  endMs: number[];
-  requests: number[];
-  inputTokens: number[];
-  maxTokens: number[];
-  outputTokens: number[];
-}
-
 /** How full the fullest windows were, over the whole log; the independent judge of every ceiling. */
 export function reportWindows(log: ArrivalLog, query: WindowQuery): WindowReport {
-  const all = columns();
-  const admitted = columns();
+  const all = new Columns(log.nextSeq - log.firstSeq);
+  const admitted = new Columns(log.nextSeq - log.firstSeq);
+  const credential =
+    query.credential === undefined ? undefined : (log.credentials.find(query.credential) ?? -1);
+  const model = query.model === undefined ? undefined : (log.models.find(query.model) ?? -1);
   log.visit(0, (segment, index) => {
-    if (!isWanted(log, segment, index, query)) return true;
-    push(all, segment, index);
-    if (wasAdmitted(segment, index)) push(admitted, segment, index);
+    if ((segment.flags[index]! & generationFlag) === 0) return true;
+    if (credential !== undefined && segment.credential[index] !== credential) return true;
+    if (model !== undefined && segment.model[index] !== model) return true;
+    all.add(segment, index);
+    if (wasAdmitted(segment, index)) admitted.add(segment, index);
     return true;
   });
   const { windowMs, sliceMs } = query;
-  const rolling = (column: Columns) =>
-    windowsOf(column, (amounts) => fullestRolling(column.atMs, amounts, windowMs));
-  const sliced = (column: Columns) =>
-    windowsOf(column, (amounts) => fullestSlice(column.atMs, amounts, sliceMs));
+  const rolling = (columns: Columns) =>
+    windowsOf(columns, (amounts) => fullestRolling(columns.atMs, amounts, windowMs));
+  const sliced = (columns: Columns) =>
+    windowsOf(columns, (amounts) => fullestSlice(columns.atMs, amounts, sliceMs));
+  const columns = { all: all.cut(), admitted: admitted.cut() };
   return {
     windowMs,
     sliceMs,
-    arrivals: all.atMs.length,
-    all: rolling(all),
-    admitted: rolling(admitted),
-    slices: { all: sliced(all), admitted: sliced(admitted) },
-    concurrency: mostAtOnce(admitted),
+    arrivals: columns.all.atMs.length,
+    all: rolling(columns.all),
+    admitted: rolling(columns.admitted),
+    slices: { all: sliced(columns.all), admitted: sliced(columns.admitted) },
+    concurrency: mostAtOnce(columns.admitted),
   };
 }
 
 /** The largest sum over any window [t, t + windowMs), by two pointers; `atMs` is ascending. */
 export function fullestRolling(
-  atMs: readonly number[],
-  amounts: readonly number[],
+  atMs: ArrayLike<number>,
+  amounts: ArrayLike<number>,
   windowMs: number,
 ): Fullest {
   let sum = 0;
@@ -92,12 +89,12 @@ export function fullestRolling(
 }
 
 /** The largest sum over any slice that starts at a multiple of `sliceMs`; `atMs` is ascending. */
-export function fullestSlice(atMs: readonly number[], amounts: readonly number[], sliceMs: number): Fullest {
+export function fullestSlice(atMs: ArrayLike<number>, amounts: ArrayLike<number>, sliceMs: number): Fullest {
   const fullest: Fullest = { amount: 0, startMs: null };
   let slice = Number.NaN;
   let sum = 0;
-  for (const [index, ms] of atMs.entries()) {
-    const own = Math.floor(ms / sliceMs);
+  for (let index = 0; index < atMs.length; index++) {
+    const own = Math.floor(atMs[index]! / sliceMs);
     sum = own === slice ? sum + amounts[index]! : amounts[index]!;
     slice = own;
     if (sum > fullest.amount) {
@@ -108,14 +105,6 @@ export function fullestSlice(atMs: readonly number[], amounts: readonly number[]
   return fullest;
 }
 
-function isWanted(log: ArrivalLog, segment: ArrivalSegment, index: number, query: WindowQuery): boolean {
-  if ((segment.flags[index]! & generationFlag) === 0) return false;
-  if (query.model !== undefined && log.models.name(segment.model[index]!) !== query.model) return false;
-  return (
-    query.credential === undefined || log.credentials.name(segment.credential[index]!) === query.credential
-  );
-}
-
 /** Let in by the limits: neither refused nor turned away as invalid before they were asked. */
 function wasAdmitted(segment: ArrivalSegment, index: number): boolean {
   if (segment.refusedBy[index]! !== 0) return false;
@@ -123,24 +112,48 @@ function wasAdmitted(segment: ArrivalSegment, index: number): boolean {
   return segment.fault[index]! !== 0 || ![400, 401, 404, 413].includes(status);
 }
 
-function columns(): Columns {
-  return { atMs: [], endMs: [], requests: [], inputTokens: [], maxTokens: [], outputTokens: [] };
+/** What the windows are computed from, one column for each quantity. */
+class Columns {
+  #length = 0;
+  atMs: Float64Array;
+  endMs: Float64Array;
+  inputTokens: Float64Array;
+  maxTokens: Float64Array;
+  outputTokens: Float64Array;
+
+  constructor(size: number) {
+    this.atMs = new Float64Array(size);
+    this.endMs = new Float64Array(size);
+    this.inputTokens = new Float64Array(size);
+    this.maxTokens = new Float64Array(size);
+    this.outputTokens = new Float64Array(size);
+  }
+
+  add(segment: ArrivalSegment, index: number): void {
+    const row = this.#length++;
+    const maxTokens = segment.maxTokens[index]!;
+    const finished = (segment.flags[index]! & finishedFlag) !== 0;
+    this.atMs[row] = segment.atMs[index]!;
+    this.endMs[row] = finished ? segment.finishedMs[index]! : Number.POSITIVE_INFINITY;
+    this.inputTokens[row] = segment.inputTokens[index]!;
+    this.maxTokens[row] = maxTokens === noMaxTokens ? 0 : maxTokens;
+    this.outputTokens[row] = segment.outputTokens[index]!;
+  }
+
+  /** Drops the rows that were not filled. */
+  cut(): this {
+    this.atMs = this.atMs.subarray(0, this.#length);
+    this.endMs = this.endMs.subarray(0, this.#length);
+    this.inputTokens = this.inputTokens.subarray(0, this.#length);
+    this.maxTokens = this.maxTokens.subarray(0, this.#length);
+    this.outputTokens = this.outputTokens.subarray(0, this.#length);
+    return this;
+  }
 }
 
-function push(into: Columns, segment: ArrivalSegment, index: number): void {
-  const maxTokens = segment.maxTokens[index]!;
-  const finished = (segment.flags[index]! & finishedFlag) !== 0;
-  into.atMs.push(segment.atMs[index]!);
-  into.endMs.push(finished ? segment.finishedMs[index]! : Number.POSITIVE_INFINITY);
-  into.requests.push(1);
-  into.inputTokens.push(segment.inputTokens[index]!);
-  into.maxTokens.push(maxTokens === noMaxTokens ? 0 : maxTokens);
-  into.outputTokens.push(segment.outputTokens[index]!);
-}
-
-function windowsOf(from: Columns, fullest: (amounts: readonly number[]) => Fullest): WindowsOf {
+function windowsOf(from: Columns, fullest: (amounts: Float64Array) => Fullest): WindowsOf {
   return {
-    requests: fullest(from.requests),
+    requests: fullest(new Float64Array(from.atMs.length).fill(1)),
     inputTokens: fullest(from.inputTokens),
     inputPlusMaxTokens: fullest(from.inputTokens.map((input, index) => input + from.maxTokens[index]!)),
     inputPlusOutputTokens: fullest(from.inputTokens.map((input, index) => input + from.outputTokens[index]!)),
@@ -149,15 +162,15 @@ function windowsOf(from: Columns, fullest: (amounts: readonly number[]) => Fulle
 }
 
 function mostAtOnce({ atMs, endMs }: Columns): Fullest {
-  const ends = Float64Array.from(endMs).sort();
+  const ends = endMs.slice().sort();
   const fullest: Fullest = { amount: 0, startMs: null };
   let ended = 0;
-  for (const [index, ms] of atMs.entries()) {
-    while (ends[ended]! <= ms) ended++;
+  for (let index = 0; index < atMs.length; index++) {
+    while (ends[ended]! <= atMs[index]!) ended++;
     const running = index + 1 - ended;
     if (running > fullest.amount) {
       fullest.amount = running;
-      fullest.startMs = ms;
+      fullest.startMs = atMs[index]!;
     }
   }
   return fullest;

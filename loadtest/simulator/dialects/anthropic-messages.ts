@@ -1,9 +1,11 @@
 import { countMessages } from '../count-tokens.ts';
 import {
   type Answer,
+  around,
   type Endpoint,
   eventStream,
   type Generation,
+  hole,
   InvalidRequest,
   type JsonObject,
   jsonAnswer,
@@ -75,12 +77,11 @@ function streamed(prompt: Prompt, generation: Generation, usage: UsageFilter): A
     namedEvent({ type: 'message_start', message: started }) +
     namedEvent({ type: 'content_block_start', index: 0, content_block: block }) +
     namedEvent({ type: 'ping' });
-  const pieces = generation.words().map((word) => {
-    const delta = toolCall
-      ? { type: 'input_json_delta', partial_json: word }
-      : { type: 'text_delta', text: word };
-    return namedEvent({ type: 'content_block_delta', index: 0, delta });
-  });
+  const delta = toolCall
+    ? { type: 'input_json_delta', partial_json: hole }
+    : { type: 'text_delta', text: hole };
+  const [before, after] = around(namedEvent({ type: 'content_block_delta', index: 0, delta }));
+  const pieces = generation.words().map((word) => before + JSON.stringify(word) + after);
   const closing =
     namedEvent({ type: 'content_block_stop', index: 0 }) +
     namedEvent({

@@ -1,9 +1,11 @@
 import { countMessages } from '../count-tokens.ts';
 import {
   type Answer,
+  around,
   type Endpoint,
   eventStream,
   type Generation,
+  hole,
   isObject,
   type JsonObject,
   jsonAnswer,
@@ -69,7 +71,8 @@ function streamed(prompt: Prompt, generation: Generation, usage: UsageFilter): A
   const { toolCall, outputTokens } = generation;
   if (!toolCall) {
     const opening = chunk({ role: 'assistant', content: '', refusal: null }, null);
-    const pieces = generation.words().map((word) => chunk({ content: word }, null));
+    const [before, after] = around(chunk({ content: hole }, null));
+    const pieces = generation.words().map((word) => before + JSON.stringify(word) + after);
     return { contentType: eventStream, opening, pieces, closing, outputTokens };
   }
   const first = { index: 0, ...toolCallItem({ ...toolCall, argumentsText: '' }) };

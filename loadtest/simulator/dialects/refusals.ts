@@ -131,10 +131,8 @@ export function refusalOfKind(
 
 type KindCall = Parameters<typeof refusalOfKind>[1];
 
-function openaiKind(
-  kind: RefusalKind,
-  { model, status = 429, retryAfterMs = 1000, requestId }: KindCall,
-): ErrorReply {
+function openaiKind(kind: RefusalKind, call: KindCall): ErrorReply {
+  const { model, status = 429, retryAfterMs = 1000, requestId } = call;
   const subject = `${model} in organization org-simulator on tokens per min (TPM)`;
   switch (kind) {
     case 'quota': {
@@ -152,7 +150,7 @@ function openaiKind(
       };
     case 'capacity':
       return {
-        status: status === 429 ? 503 : status,
+        status: call.status ?? 503,
         body: errorBody(
           'openai',
           503,
@@ -183,7 +181,8 @@ function openaiKind(
   }
 }
 
-function anthropicKind(kind: RefusalKind, { status = 429, requestId }: KindCall): ErrorReply {
+function anthropicKind(kind: RefusalKind, call: KindCall): ErrorReply {
+  const { status = 429, requestId } = call;
   const limited = (message: string): ErrorReply => ({
     status,
     body: anthropicError(message, 'rate_limit_error', requestId),
@@ -197,7 +196,7 @@ function anthropicKind(kind: RefusalKind, { status = 429, requestId }: KindCall)
       return limited('Your usage has increased too sharply (acceleration limit). Please ramp up gradually.');
     case 'capacity':
       return {
-        status: status === 429 ? 529 : status,
+        status: call.status ?? 529,
         body: anthropicError('Overloaded', 'overloaded_error', requestId),
       };
     case 'billing': {
@@ -208,7 +207,7 @@ function anthropicKind(kind: RefusalKind, { status = 429, requestId }: KindCall)
     }
     case 'oversize':
       return {
-        status: status === 429 ? 413 : status,
+        status: call.status ?? 413,
         body: anthropicError('Request exceeds the maximum size', 'request_too_large', requestId),
       };
     case 'concurrency':

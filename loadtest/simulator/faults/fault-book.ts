@@ -3,7 +3,7 @@ import { type Fault, faultSchema, type QueuedFault } from './fault-schema.ts';
 const maxQueued = 10_000;
 const markerStart = '[[sim:';
 const markerEnd = ']]';
-/** In a header or a prompt as text; the longest is cut off by the body and header bounds. */
+/** Up to the first `}]]`, which the JSON itself must therefore not contain. */
 const markerPattern = /\[\[sim:(\{.*?\})\]\]/gs;
 
 /** What a request shows that a fault can be matched by. */

@@ -2,7 +2,7 @@ import { z } from 'zod';
 
 const maxWindowMs = 31 * 86_400_000;
 
-export const limitSchema = z.strictObject({
+const limitSchema = z.strictObject({
   dimension: z.enum(['requests', 'tokens', 'input_tokens', 'output_tokens', 'concurrency']),
   amount: z.number().positive(),
   windowMs: z.int().positive().max(maxWindowMs).default(60_000),
@@ -16,7 +16,7 @@ export const limitSchema = z.strictObject({
   allowPerSlice: z.number().positive().optional(),
 });
 
-export const scopeSchema = z.strictObject({
+const scopeSchema = z.strictObject({
   name: z.string().min(1).default('default'),
   /** Whole API keys, or '*' for every key. */
   credential: z.union([z.string().min(1), z.array(z.string().min(1)).min(1)]).default('*'),

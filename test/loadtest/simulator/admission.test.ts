@@ -1,7 +1,7 @@
 import { afterEach, describe, expect, test } from 'vitest';
 import type { ScopeConfig } from '../../../loadtest/simulator/limits/limits-schema.ts';
 import type { Simulator } from '../../../loadtest/simulator/start-simulator.ts';
-import { chat, chatBody, control, ManualClock, post, start, stopSimulators } from './support.ts';
+import { chat, chatBody, control, eventually, ManualClock, post, start, stopSimulators } from './support.ts';
 
 afterEach(stopSimulators);
 
@@ -163,9 +163,12 @@ test('Azure: a call limit is judged on slices and named with milliseconds', asyn
 });
 
 test('Mistral: the minute on the wall, no retry-after, and no headers on a stream', async () => {
-  const { simulator, clock } = await limited([perMinute('requests', 1, { shape: 'fixed' })], {
-    headerDialect: 'mistral',
-  });
+  const { simulator, clock } = await limited(
+    [perMinute('requests', 1, { shape: 'fixed' }), perMinute('tokens', 5000, { shape: 'fixed' })],
+    {
+      headerDialect: 'mistral',
+    },
+  );
   clock.advance(59_000);
   const streamed = await chat(simulator, chatBody('x', { stream: true }));
   expect(streamed.headers.get('x-ratelimit-limit-req-minute')).toBeNull();
@@ -173,8 +176,11 @@ test('Mistral: the minute on the wall, no retry-after, and no headers on a strea
   expect(await refused(response)).toMatchObject({ code: '1300' });
   expect(response.headers.get('retry-after')).toBeNull();
   expect(response.headers.get('x-ratelimit-remaining-req-minute')).toBe('0');
+  expect(response.headers.get('x-ratelimit-remaining-tokens-minute')).toBe('0');
   clock.advance(1000);
-  expect((await chat(simulator)).headers.get('x-ratelimit-remaining-req-minute')).toBe('0');
+  const { headers } = await chat(simulator, chatBody('x', { max_tokens: 96 }));
+  expect(headers.get('x-ratelimit-remaining-tokens-minute')).toBe('4900');
+  expect(headers.get('x-ratelimit-tokens-query-cost')).toBe('100');
 });
 
 test('Groq: headers show the day, refusals the minute, and oversize is 413', async () => {
@@ -212,7 +218,7 @@ test('concurrency is held until the answer is complete or the client has gone aw
   const { simulator } = await limited([perMinute('concurrency', 1)], {}, clock);
   simulator.latency.replace({ firstByteMs: 500, perTokenMs: 0, jitter: 0 });
   const first = chat(simulator);
-  await expect.poll(() => clock.pendingTimers).toBe(1);
+  await eventually(() => clock.pendingTimers).toBe(1);
   expect((await refused(await chat(simulator))).error.message).toBe('Too many concurrent requests.');
   clock.advance(500);
   expect((await first).status).toBe(200);
@@ -224,10 +230,10 @@ test('concurrency is held until the answer is complete or the client has gone aw
     body: JSON.stringify(chatBody()),
     signal: leaving.signal,
   });
-  await expect.poll(() => clock.pendingTimers).toBe(1);
+  await eventually(() => clock.pendingTimers).toBe(1);
   leaving.abort();
   await expect(left).rejects.toThrow();
-  await expect.poll(() => simulator.log.inFlight).toBe(0);
+  await eventually(() => simulator.log.inFlight).toBe(0);
   expect(clock.pendingTimers).toBe(0);
   simulator.latency.replace({ firstByteMs: 0, perTokenMs: 0, jitter: 0 });
   expect((await chat(simulator)).status).toBe(200);

@@ -8,7 +8,7 @@ import {
   type WindowReport,
 } from '../../../loadtest/simulator/arrivals/windows.ts';
 import type { Simulator } from '../../../loadtest/simulator/start-simulator.ts';
-import { chat, chatBody, control, ManualClock, post, start, stopSimulators } from './support.ts';
+import { chat, chatBody, control, eventually, ManualClock, post, start, stopSimulators } from './support.ts';
 
 afterEach(stopSimulators);
 
@@ -91,6 +91,7 @@ describe('the log', () => {
         const expected = Array.from({ length: count }, (_, seq) => String(seq)).slice(-capacity);
         expect(seen).toEqual(expected);
         expect(log.dropped).toBe(Math.max(0, count - capacity));
+        expect(log.allocated).toBeLessThanOrEqual(2 * capacity);
       }),
     );
   });
@@ -230,11 +231,11 @@ describe('windows', () => {
     const clock = new ManualClock();
     const simulator = await start({ clock, latency: { firstByteMs: 1000 } });
     const asked = [chat(simulator), chat(simulator), chat(simulator)];
-    await expect.poll(() => clock.pendingTimers).toBe(3);
+    await eventually(() => clock.pendingTimers).toBe(3);
     clock.advance(1000);
     await Promise.all(asked);
     const last = chat(simulator);
-    await expect.poll(() => clock.pendingTimers).toBe(1);
+    await eventually(() => clock.pendingTimers).toBe(1);
     clock.advance(1000);
     await last;
     const { body } = await control<WindowReport>(simulator, 'GET', 'windows');

@@ -2,7 +2,7 @@ import Anthropic from '@anthropic-ai/sdk';
 import OpenAI from 'openai';
 import { afterEach, describe, expect, test } from 'vitest';
 import type { Fault } from '../../../loadtest/simulator/faults/fault-schema.ts';
-import { chat, chatBody, control, ManualClock, post, start, stopSimulators } from './support.ts';
+import { chat, chatBody, control, eventually, ManualClock, post, start, stopSimulators } from './support.ts';
 
 afterEach(stopSimulators);
 
@@ -121,6 +121,13 @@ describe('statuses', () => {
     expect(await response.json()).toMatchObject({ type: 'error', error });
   });
 
+  test('a kind may have a status other than its own', async () => {
+    const simulator = await start();
+    const fault = { kind: 'capacity', status: 429 } as const;
+    expect((await chat(simulator, marked(fault))).status).toBe(429);
+    expect((await post(simulator, '/v1/messages', claude(fault))).status).toBe(429);
+  });
+
   test('the SDKs raise the error that belongs to the status', async () => {
     const { url } = await start();
     const openai = new OpenAI({ apiKey: 'k', baseURL: `${url}/v1`, maxRetries: 0 });
@@ -212,10 +219,10 @@ describe('connections', () => {
       body: JSON.stringify(marked({ hang: true })),
       signal: leaving.signal,
     });
-    await expect.poll(() => simulator.log.inFlight).toBe(1);
+    await eventually(() => simulator.log.inFlight).toBe(1);
     leaving.abort();
     await expect(asked).rejects.toThrow();
-    await expect.poll(() => simulator.log.inFlight).toBe(0);
+    await eventually(() => simulator.log.inFlight).toBe(0);
     const { body } = await control<{ arrivals: object[] }>(simulator, 'GET', 'arrivals');
     expect(body.arrivals[0]).toMatchObject({ status: 0, aborted: true, fault: 'hang' });
   });
@@ -277,7 +284,7 @@ describe('latency', () => {
     const asked = chat(simulator, marked({ delayMs: 1000, status: 500 })).finally(() => {
       answered = true;
     });
-    await expect.poll(() => clock.pendingTimers).toBe(1);
+    await eventually(() => clock.pendingTimers).toBe(1);
     clock.advance(999);
     expect([answered, clock.pendingTimers]).toEqual([false, 1]);
     clock.advance(1);
@@ -288,7 +295,7 @@ describe('latency', () => {
     const clock = new ManualClock();
     const simulator = await start({ clock, latency: { firstByteMs: 100, perTokenMs: 10 } });
     const asked = chat(simulator, chatBody('x', { max_tokens: 7 }));
-    await expect.poll(() => clock.pendingTimers).toBe(1);
+    await eventually(() => clock.pendingTimers).toBe(1);
     clock.advance(169);
     expect(clock.pendingTimers).toBe(1);
     clock.advance(1);
@@ -300,7 +307,7 @@ describe('latency', () => {
     const simulator = await start({ clock });
     await control(simulator, 'PUT', 'latency', { firstByteMs: 100, perTokenMs: 10 });
     const asked = chat(simulator, chatBody('x', { max_tokens: 4, stream: true }));
-    await expect.poll(() => clock.pendingTimers).toBe(1);
+    await eventually(() => clock.pendingTimers).toBe(1);
     clock.advance(100);
     const reader = (await asked).body!.getReader();
     const next = async () => new TextDecoder().decode((await reader.read()).value);

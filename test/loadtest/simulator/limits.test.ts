@@ -129,6 +129,34 @@ test('rolling: the log of a long run is cut off without losing a charge', () => 
   expect(meter.remaining(nowMs + 500)).toBe(50);
 });
 
+test('rolling: a correction finds its charge after the log was cut off, and none that has left', () => {
+  const meter = new RollingMeter({ amount: 10_000, windowMs: 1000 });
+  const gone = meter.take(startMs, 100);
+  for (let count = 0; count < 2000; count++) meter.take(startMs, 1);
+  const handle = meter.take(startMs + 999, 100);
+  expect(meter.remaining(startMs + 1000)).toBe(9900);
+  meter.adjust(startMs + 1000, gone, -50);
+  expect(meter.remaining(startMs + 1000)).toBe(9900);
+  meter.adjust(startMs + 1000, handle, -50);
+  expect(meter.remaining(startMs + 1000)).toBe(9950);
+});
+
+test('rolling: a correction of a charge that has left changes nothing', () => {
+  const meter = new RollingMeter({ amount: 10, windowMs: 1000 });
+  const gone = meter.take(startMs, 5);
+  meter.take(startMs + 500, 1);
+  meter.adjust(startMs + 1000, gone, -5);
+  expect(meter.remaining(startMs + 1000)).toBe(9);
+});
+
+test('somebody else is refused as well and never takes more than there is', () => {
+  const meter = new FixedMeter({ amount: 600, windowMs: 60_000 });
+  meter.take(startMs, 600);
+  const foreign = new ForeignUse(meter, { windowMs: 60_000, share: 0.4 });
+  foreign.catchUp(startMs + 59_000);
+  expect(meter.remaining(startMs + 59_000)).toBe(0);
+});
+
 test('refill: the wait is (used + requested - limit) / limit * window', () => {
   const meter = new RefillMeter({ amount: 500_000, windowMs: 60_000, burstFraction: 1 });
   meter.take(startMs, 500_000);

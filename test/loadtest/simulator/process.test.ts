@@ -5,7 +5,7 @@ import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, describe, expect, test } from 'vitest';
-import { chat, chatBody, start, stopSimulators } from './support.ts';
+import { chat, chatBody, eventually, start, stopSimulators } from './support.ts';
 
 const main = new URL('../../../loadtest/simulator/main.ts', import.meta.url).pathname;
 const children = new Set<ChildProcess>();
@@ -44,7 +44,7 @@ describe('the process', () => {
       }).catch(() => 'cut');
       const inFlight = async () =>
         ((await (await fetch(`${url}/_sim/summary`)).json()) as { inFlight: number }).inFlight;
-      await expect.poll(inFlight).toBe(1);
+      await eventually(inFlight).toBe(1);
       const exited = once(child, 'exit');
       child.kill(signal);
       expect(await exited).toEqual([0, null]);
@@ -76,6 +76,23 @@ describe('the process', () => {
     expect([await status('sk-a'), await status('sk-b'), await status('sk-c')]).toEqual([200, 429, 401]);
     await rm(folder, { recursive: true });
   });
+});
+
+test.each([
+  [['--jitter', '3'], 'jitter'],
+  [['--limits', '/nowhere.yaml'], 'ENOENT'],
+  [['--typo'], '--typo'],
+])('wrong flags %j stop the start and are named', async (flags, named) => {
+  const child = spawn(process.execPath, [main, '--port', '0', ...flags], {
+    stdio: ['ignore', 'ignore', 'pipe'],
+  });
+  children.add(child);
+  let complaint = '';
+  child.stderr.on('data', (bytes: Buffer) => {
+    complaint += bytes.toString();
+  });
+  expect(await once(child, 'close')).toEqual([1, null]);
+  expect(complaint).toContain(named);
 });
 
 describe('garbage', () => {

@@ -1,3 +1,4 @@
+import { expect } from 'vitest';
 import type { Clock } from '#shared/kernel/clock.ts';
 import { systemClock } from '#shared/kernel/clock.ts';
 import { seededRandom } from '#shared/kernel/random.ts';
@@ -20,6 +21,9 @@ export async function stopSimulators(): Promise<void> {
   await Promise.all([...running].map((simulator) => simulator.stop()));
   running.clear();
 }
+
+/** Waits for something that happens soon but cannot be awaited; the bound only ends a test that has failed. */
+export const eventually = <T>(read: () => T) => expect.poll(read, { timeout: 20_000, interval: 5 });
 
 /** A clock that only moves when told; timers run in order of their due time. */
 export class ManualClock implements Clock {
