@@ -2,7 +2,7 @@ import { parseArgs } from 'node:util';
 import { z } from 'zod';
 
 /** What can be measured; `-again` names a second visit to the same processes in the same round (an A/A pair). */
-export const targetNames = [
+const targetNames = [
   'direct',
   'proxy',
   'stock',
