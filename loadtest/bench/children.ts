@@ -23,6 +23,8 @@ export interface ChildOptions {
   /** The line that says it is ready; the first group, if any, is handed back. */
   ready: RegExp;
   environment?: Record<string, string>;
+  /** Checkout to run it in; this one when left out. */
+  folder?: string;
   /** Program to run; Node when left out. */
   command?: string;
   ipc?: boolean;
@@ -37,7 +39,7 @@ export class Children {
   async start(options: ChildOptions): Promise<{ child: Child; said: string }> {
     if (this.#ending) throw new Error('the bench is ending');
     const settings: SpawnOptions = {
-      cwd: root,
+      cwd: options.folder ?? root,
       env: { PATH: executablePath(), ...options.environment },
       stdio: options.ipc ? ['ignore', 'pipe', 'pipe', 'ipc'] : ['ignore', 'pipe', 'pipe'],
     };

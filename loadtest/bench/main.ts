@@ -36,11 +36,11 @@ async function runBench(options: BenchOptions, children: Children, folder: strin
     simulatorUrl: simulator.said,
     profileFolder: options.profile,
   };
-  const targets = await startTargets(parts, options.targets);
+  const targets = await startTargets(parts, options.targets, options.against);
   const timing = { warmupMs: options.warmup * 1_000, measureMs: options.seconds * 1_000 };
   const measuring = { generator: generator.child, simulator: simulator.child, ...timing };
   const visits = await runRounds(measuring, simulator.said, targets, options, (line) => console.error(line));
-  const { json: _json, out: _out, profile: _profile, ...shownOptions } = options;
+  const { json: _json, out: _out, profile: _profile, against: _against, ...shownOptions } = options;
   return {
     environment: await readEnvironment(
       await serverVersion(redisServer),

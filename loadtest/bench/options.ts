@@ -11,7 +11,7 @@ const targetNames = [
   'sluice-again',
   'direct-again',
 ] as const;
-export type TargetName = (typeof targetNames)[number];
+export type TargetName = (typeof targetNames)[number] | `against-${number}`;
 
 const parts = z.string().transform((text) => text.split(',').filter((part) => part !== ''));
 const numbers = (item: z.ZodCoercedNumber<string>) => parts.pipe(z.array(item).min(1));
@@ -24,6 +24,8 @@ const optionsSchema = z.object({
   latency: numbers(z.coerce.number<string>().min(0).max(10_000)),
   concurrency: numbers(z.coerce.number<string>().int().min(1).max(1_000)),
   targets: parts.pipe(z.array(z.enum(targetNames)).min(1)),
+  /** Folders of other checkouts of Sluice, measured in the same rounds as `against-1`, `against-2` … */
+  against: parts,
   json: z.boolean(),
   out: z.string().optional(),
   profile: z.string().optional(),
@@ -39,6 +41,7 @@ const usage = `npm run bench -- [options]
   --latency 0,50           latency of the simulated provider in milliseconds, +-20 % jitter
   --concurrency 1,16,64,256
   --targets ${targetNames.join(',')}
+  --against <folder,…>     other checkouts of Sluice, visited in the same rounds as against-1, against-2 …
   --json                   the last line of the output is one JSON object
   --out <folder>           where bench.md and bench.json go (default loadtest/results)
   --profile <folder>       write a CPU profile of every Node process of the targets`;
@@ -56,6 +59,7 @@ export function readOptions(args: readonly string[]): BenchOptions {
         latency: { type: 'string', default: '0,50' },
         concurrency: { type: 'string', default: '1,16,64,256' },
         targets: { type: 'string', default: targetNames.join(',') },
+        against: { type: 'string', default: '' },
         json: { type: 'boolean', default: false },
         out: { type: 'string' },
         profile: { type: 'string' },

@@ -6,7 +6,7 @@ import type { Spread } from './spread.ts';
 
 export interface Report {
   environment: Environment;
-  options: Omit<BenchOptions, 'out' | 'profile' | 'json'>;
+  options: Omit<BenchOptions, 'out' | 'profile' | 'json' | 'against'>;
   cells: Cell[];
   spread: Spread[];
 }
@@ -45,7 +45,8 @@ function cellTables({ options, cells }: Report): string[] {
   return options.latency.flatMap((latencyMs) =>
     options.concurrency.map((concurrency) => {
       const here = cells.filter((cell) => cell.latencyMs === latencyMs && cell.concurrency === concurrency);
-      const inOrder = options.targets.flatMap((target) => here.filter((cell) => cell.target === target));
+      const names = new Set([...options.targets, ...here.map(({ target }) => target)]);
+      const inOrder = [...names].flatMap((target) => here.filter((cell) => cell.target === target));
       const stock = here.find(({ target }) => target === 'stock');
       const title = `### Provider latency ${latencyMs} ms, ${concurrency} in flight`;
       return `${title}\n\n${markdownTable(

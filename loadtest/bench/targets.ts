@@ -1,5 +1,5 @@
 import { writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { stringify } from 'yaml';
 import { benchKey, benchModel } from './bench-call.ts';
 import type { Child, Children } from './children.ts';
@@ -79,9 +79,10 @@ async function writeConfiguration({ folder, simulatorUrl }: TargetParts): Promis
   return path;
 }
 
-async function startSluice(parts: TargetParts): Promise<Started> {
+async function startSluice(parts: TargetParts, name: string, checkout?: string): Promise<Started> {
   const { children, redisServer, folder } = parts;
-  const redis = await startRedis(children, redisServer, folder, 'redis-sluice');
+  const redis = await startRedis(children, redisServer, folder, `redis-${name}`);
+  const place = checkout === undefined ? {} : { folder: resolve(checkout) };
   const environment = {
     SLUICE_CONFIG: await writeConfiguration(parts),
     REDIS_URL: `redis://127.0.0.1:${redis.port}`,
@@ -90,12 +91,14 @@ async function startSluice(parts: TargetParts): Promise<Started> {
     name: 'worker',
     args: nodeArgs(parts, 'services/worker/main.ts'),
     environment,
+    ...place,
     ready: /"worker ready"/,
   });
   const ingress = await children.start({
     name: 'ingress',
     args: nodeArgs(parts, 'services/ingress/main.ts'),
     environment,
+    ...place,
     ready: /"port":(\d+).*"ingress ready"/,
   });
   return {
@@ -123,12 +126,16 @@ const starters: Record<string, (parts: TargetParts) => Promise<Started>> = {
   direct: async ({ simulatorUrl }) => ({ origin: simulatorUrl, processes: [] }),
   proxy: startProxy,
   stock: startStock,
-  sluice: startSluice,
+  sluice: (parts) => startSluice(parts, 'sluice'),
   'sluice-all': startSluiceAll,
 };
 
 /** Starts what the named targets need; a name that ends in `-again` shares the processes of the one before it. */
-export async function startTargets(parts: TargetParts, names: readonly TargetName[]): Promise<Target[]> {
+export async function startTargets(
+  parts: TargetParts,
+  names: readonly TargetName[],
+  against: readonly string[],
+): Promise<Target[]> {
   const started = new Map<string, Started>();
   const targets: Target[] = [];
   for (const name of names) {
@@ -136,6 +143,10 @@ export async function startTargets(parts: TargetParts, names: readonly TargetNam
     const running = started.get(base) ?? (await starters[base]!(parts));
     started.set(base, running);
     targets.push({ name, ...running });
+  }
+  for (const [index, checkout] of against.entries()) {
+    const name = `against-${index + 1}` as const;
+    targets.push({ name, ...(await startSluice(parts, name, checkout)) });
   }
   return targets;
 }
