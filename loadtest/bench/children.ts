@@ -52,7 +52,7 @@ export class Children {
   /** Ends all processes, the youngest first; those that do not listen are killed. */
   async endAll(): Promise<void> {
     this.#ending = true;
-    for (const child of this.#all.splice(0).toReversed()) await end(child);
+    for (const child of this.#all.toReversed()) await end(child);
   }
 
   /** For the very end, when nothing can be awaited any more. */

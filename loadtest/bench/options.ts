@@ -36,7 +36,7 @@ export type BenchOptions = z.output<typeof optionsSchema>;
 const usage = `npm run bench -- [options]
   --seconds 1.5            measured time of one cell
   --warmup 0.3             seconds of load before it
-  --heat 4                 seconds of load on each target before the first round, for its compiler and caches
+  --heat 3                 seconds of load on each target before the first round, for its compiler and caches
   --rounds 3               interleaved rounds; the order is reversed in every second one
   --latency 0,50           latency of the simulated provider in milliseconds, +-20 % jitter
   --concurrency 1,16,64,256
@@ -54,7 +54,7 @@ export function readOptions(args: readonly string[]): BenchOptions {
       options: {
         seconds: { type: 'string', default: '1.5' },
         warmup: { type: 'string', default: '0.3' },
-        heat: { type: 'string', default: '4' },
+        heat: { type: 'string', default: '3' },
         rounds: { type: 'string', default: '3' },
         latency: { type: 'string', default: '0,50' },
         concurrency: { type: 'string', default: '1,16,64,256' },

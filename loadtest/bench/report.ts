@@ -2,7 +2,7 @@ import { type Cell, sharedProcesses } from './cells.ts';
 import type { Environment } from './environment.ts';
 import { markdownTable, shown } from './markdown-table.ts';
 import type { BenchOptions } from './options.ts';
-import type { Spread } from './spread.ts';
+import { isNoisy, type Spread } from './spread.ts';
 
 export interface Report {
   environment: Environment;
@@ -72,6 +72,9 @@ function spreadTable(spread: readonly Spread[]): string {
   );
 }
 
+const noisyRun =
+  '**Noisy run**: equal visits differ by more than 15 % in calls/s. Do not quote calls/s or latencies of it; CPU per call holds better.';
+
 /** The report as Markdown. */
 export function renderReport(report: Report): string {
   const { environment, options, spread } = report;
@@ -82,6 +85,7 @@ export function renderReport(report: Report): string {
   ];
   if (spread.length > 0)
     parts.push('### A/A: the same processes visited twice in each round', spreadTable(spread));
+  if (isNoisy(spread)) parts.push(noisyRun);
   return `${parts.join('\n\n')}\n`;
 }
 

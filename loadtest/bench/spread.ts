@@ -12,6 +12,16 @@ export interface Spread {
   latencyMsP50Apart: number;
 }
 
+/** Beyond this the machine was too busy for differences between targets to mean much. */
+const quietSpread = 0.15;
+
+/** Whether a pair that ought to be equal was not, in any round. */
+export function isNoisy(spread: readonly Spread[]): boolean {
+  return spread.some(
+    ({ callsRatio }) => callsRatio.least < 1 - quietSpread || callsRatio.greatest > 1 + quietSpread,
+  );
+}
+
 export function spreadOf(visits: readonly Visit[]): Spread[] {
   const again = visits.filter(({ target }) => target.endsWith('-again'));
   const pairs = again.flatMap((second) => {

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { summarise } from '../../../loadtest/bench/cells.ts';
 import type { Visit } from '../../../loadtest/bench/measure.ts';
-import { spreadOf } from '../../../loadtest/bench/spread.ts';
+import { isNoisy, spreadOf } from '../../../loadtest/bench/spread.ts';
 
 function visit(over: Partial<Visit>): Visit {
   return {
@@ -57,4 +57,11 @@ test('the spread compares visits of the same round, latency and concurrency only
   expect(others).toEqual([]);
   expect(spread?.callsRatio).toEqual({ median: 1, least: 0.9, greatest: 1.1 });
   expect(spread?.latencyMsP50Apart).toBe(0.5);
+});
+
+test('a run in which equal visits differ by more than 15 % is called noisy', () => {
+  const pair = (calls: number) => spreadOf([visit({}), visit({ target: 'direct-again', calls })]);
+  expect(isNoisy(pair(114))).toBe(false);
+  expect(isNoisy(pair(80))).toBe(true);
+  expect(isNoisy(pair(120))).toBe(true);
 });
