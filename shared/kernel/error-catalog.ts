@@ -31,7 +31,10 @@ export const errorCatalog = {
   invalid_json: { ...badRequest, sentence: 'The request body is not valid JSON: {reason}.' },
   invalid_encoding: { ...badRequest, sentence: 'The request body is not valid UTF-8.' },
   body_too_deep: { ...badRequest, sentence: 'The request body is nested deeper than {limit} levels.' },
-  forbidden_property: { ...badRequest, sentence: 'The request body must not contain the property {property}.' },
+  forbidden_property: {
+    ...badRequest,
+    sentence: 'The request body must not contain the property {property}.',
+  },
   invalid_request: { ...badRequest, sentence: '{reason}' },
   invalid_header: { ...badRequest, sentence: 'The header {header} is not valid: {reason}.' },
   body_too_large: {
@@ -63,7 +66,8 @@ export const errorCatalog = {
     ...badRequest,
     status: 404,
     anthropicType: 'not_found_error',
-    sentence: 'The model {model} does not exist here, or this key may not call it on {endpoint}. GET /v1/models lists what it may call.',
+    sentence:
+      'The model {model} does not exist here, or this key may not call it on {endpoint}. GET /v1/models lists what it may call.',
   },
   job_not_found: {
     ...badRequest,
@@ -99,7 +103,8 @@ export const errorCatalog = {
     type: 'server_error',
     anthropicType: 'timeout_error',
     retryable: false,
-    sentence: 'The call did not finish within {seconds} s. It goes on as job {job}; read its result there instead of sending it again.',
+    sentence:
+      'The call did not finish within {seconds} s. It goes on as job {job}; read its result there instead of sending it again.',
   },
   cancelled: {
     status: 409,
@@ -128,8 +133,16 @@ export const errorCatalog = {
     sentence: 'Workers were lost {crashes} times while running this call; it will not be tried again.',
   },
   provider_unreachable: { ...upstream, sentence: 'The provider could not be reached: {reason}.' },
-  provider_timeout: { ...upstream, status: 504, anthropicType: 'timeout_error', sentence: 'The provider did not answer in time: {reason}.' },
-  provider_invalid_response: { ...upstream, sentence: 'The provider sent an answer that is not valid: {reason}.' },
+  provider_timeout: {
+    ...upstream,
+    status: 504,
+    anthropicType: 'timeout_error',
+    sentence: 'The provider did not answer in time: {reason}.',
+  },
+  provider_invalid_response: {
+    ...upstream,
+    sentence: 'The provider sent an answer that is not valid: {reason}.',
+  },
   provider_refused: {
     ...upstream,
     retryable: false,
@@ -137,9 +150,13 @@ export const errorCatalog = {
   },
   store_unavailable: {
     ...unavailable,
-    sentence: 'The job store cannot be reached right now. If you retry, send the same Idempotency-Key: the call may have been accepted.',
+    sentence:
+      'The job store cannot be reached right now. If you retry, send the same Idempotency-Key: the call may have been accepted.',
   },
-  store_full: { ...unavailable, sentence: 'The job store is nearly full; new calls are refused until it drains.' },
+  store_full: {
+    ...unavailable,
+    sentence: 'The job store is nearly full; new calls are refused until it drains.',
+  },
   shutting_down: { ...unavailable, sentence: 'This server is shutting down.' },
   too_many_waiting: { ...unavailable, sentence: 'This server already holds {limit} open calls.' },
   internal: {

@@ -44,5 +44,7 @@ export function ownPresence(): ProcessPresence {
 export function isProvenDead(other: ProcessPresence, self: ProcessPresence): boolean {
   if (self.host === '' || other.host !== self.host) return false;
   const stat = processStat(other.pid);
-  return stat === undefined || stat.startTicks !== other.startTicks || stat.state === 'Z' || stat.state === 'X';
+  return (
+    stat === undefined || stat.startTicks !== other.startTicks || stat.state === 'Z' || stat.state === 'X'
+  );
 }

@@ -33,7 +33,12 @@ function profileOptions(profile: ConnectionProfile, redis: Settings['redis']): R
  * Opens a connection; it reconnects by itself for as long as it lives. `url` is a redis:// URL or the path of a
  * socket. Wait for `untilReady` before using a `commands` connection.
  */
-export function openRedis(url: string, redis: Settings['redis'], profile: ConnectionProfile, name: string): Redis {
+export function openRedis(
+  url: string,
+  redis: Settings['redis'],
+  profile: ConnectionProfile,
+  name: string,
+): Redis {
   const options: RedisOptions = {
     ...profileOptions(profile, redis),
     connectionName: name,

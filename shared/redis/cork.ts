@@ -1,5 +1,5 @@
-import type { Redis } from 'ioredis';
 import type { Socket } from 'node:net';
+import type { Redis } from 'ioredis';
 
 /**
  * Sends all commands of one event-loop tick in one write. ioredis writes each command by itself, and a system call

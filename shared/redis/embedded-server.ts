@@ -80,7 +80,9 @@ export class EmbeddedServer implements Service {
     await mkdir(this.#dataDir, { recursive: true, mode: 0o700 });
     const owner = await this.#readOwner();
     if (owner && owner.app !== process.pid && isAlive(owner.app) && isAlive(owner.redis)) {
-      throw new Error(`Another Sluice (process ${owner.app}) uses ${this.#dataDir}. Set SLUICE_DATA_DIR to another folder.`);
+      throw new Error(
+        `Another Sluice (process ${owner.app}) uses ${this.#dataDir}. Set SLUICE_DATA_DIR to another folder.`,
+      );
     }
     if (owner && isAlive(owner.redis) && (await answers(this.url))) this.#pid = owner.redis;
     else await this.#spawn();
@@ -138,9 +140,26 @@ export class EmbeddedServer implements Service {
 
   #arguments(): string[] {
     return [
-      '--port', '0', '--unixsocket', this.url, '--unixsocketperm', '700', '--dir', this.#dataDir,
-      '--appendonly', 'yes', '--appendfsync', 'everysec', '--save', '', '--maxmemory-policy', 'noeviction',
-      '--hash-max-listpack-value', '2048', '--daemonize', 'no',
+      '--port',
+      '0',
+      '--unixsocket',
+      this.url,
+      '--unixsocketperm',
+      '700',
+      '--dir',
+      this.#dataDir,
+      '--appendonly',
+      'yes',
+      '--appendfsync',
+      'everysec',
+      '--save',
+      '',
+      '--maxmemory-policy',
+      'noeviction',
+      '--hash-max-listpack-value',
+      '2048',
+      '--daemonize',
+      'no',
     ];
   }
 }

@@ -25,7 +25,10 @@ async function findOnPath(path: string): Promise<string | undefined> {
   for (const folder of path.split(delimiter).filter(Boolean)) {
     for (const name of serverNames) {
       const file = join(folder, name);
-      const usable = await access(file, constants.X_OK).then(() => true, () => false);
+      const usable = await access(file, constants.X_OK).then(
+        () => true,
+        () => false,
+      );
       if (usable) return file;
     }
   }
@@ -43,15 +46,24 @@ async function unpackFromApt(cacheDir: string): Promise<string> {
   await mkdir(join(state, 'archives', 'partial'), { recursive: true });
   await mkdir(root, { recursive: true });
   const options = [
-    '-o', `Dir::State::Lists=${join(state, 'lists')}`,
-    '-o', `Dir::Cache=${state}`,
-    '-o', `Dir::Cache::archives=${join(state, 'archives')}`,
-    '-o', 'Debug::NoLocking=1',
-    '-o', 'APT::Sandbox::User=',
+    '-o',
+    `Dir::State::Lists=${join(state, 'lists')}`,
+    '-o',
+    `Dir::Cache=${state}`,
+    '-o',
+    `Dir::Cache::archives=${join(state, 'archives')}`,
+    '-o',
+    'Debug::NoLocking=1',
+    '-o',
+    'APT::Sandbox::User=',
   ];
   const limits = { timeout: installTimeoutMs, cwd: root };
   await run('apt-get', [...options, 'update', '-q'], limits);
-  const { stdout } = await run('apt-get', [...options, 'install', '--print-uris', '-y', '-qq', '--no-install-recommends', 'redis-server'], limits);
+  const { stdout } = await run(
+    'apt-get',
+    [...options, 'install', '--print-uris', '-y', '-qq', '--no-install-recommends', 'redis-server'],
+    limits,
+  );
   const packages = [...stdout.matchAll(/^'[^']*' ([^_\s]+)_/gm)].map((match) => match[1]!);
   await run('apt-get', [...options, 'download', '-q', ...packages], limits);
   for (const file of (await readdir(root)).filter((entry) => entry.endsWith('.deb'))) {
@@ -63,9 +75,15 @@ async function unpackFromApt(cacheDir: string): Promise<string> {
 }
 
 async function installServer(options: FindServerOptions): Promise<string | undefined> {
-  const has = (command: string) => run('which', [command]).then(() => true, () => false);
+  const has = (command: string) =>
+    run('which', [command]).then(
+      () => true,
+      () => false,
+    );
   if ((await has('apt-get')) && (await has('dpkg'))) {
-    options.say('No Redis on this machine: fetching redis-server with apt into the data folder (once, a few seconds) …');
+    options.say(
+      'No Redis on this machine: fetching redis-server with apt into the data folder (once, a few seconds) …',
+    );
     return await unpackFromApt(options.cacheDir);
   }
   if (await has('brew')) {
@@ -83,7 +101,8 @@ async function installServer(options: FindServerOptions): Promise<string | undef
  */
 export async function findServer(options: FindServerOptions): Promise<string> {
   const cacheDir = resolve(options.cacheDir);
-  const present = (await findOnPath(options.path)) ?? (await findOnPath(join(cacheDir, 'redis-server', 'usr', 'bin')));
+  const present =
+    (await findOnPath(options.path)) ?? (await findOnPath(join(cacheDir, 'redis-server', 'usr', 'bin')));
   if (present) return present;
   try {
     const installed = await installServer({ ...options, cacheDir });
@@ -97,7 +116,10 @@ export async function findServer(options: FindServerOptions): Promise<string> {
   throw new Error(howToInstall);
 }
 
-const multiarch: Partial<Record<NodeJS.Architecture, string>> = { x64: 'x86_64-linux-gnu', arm64: 'aarch64-linux-gnu' };
+const multiarch: Partial<Record<NodeJS.Architecture, string>> = {
+  x64: 'x86_64-linux-gnu',
+  arm64: 'aarch64-linux-gnu',
+};
 
 /** Library folders of an unpacked server (empty for one that the system installed). */
 export function libraryPathOf(server: string): string {

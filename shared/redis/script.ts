@@ -80,7 +80,11 @@ export async function runScript<Key extends string, Arg extends string, Reply>(
   }
 }
 
-async function evaluate(redis: Redis, script: Script<string, string, unknown>, parameters: Value[]): Promise<unknown> {
+async function evaluate(
+  redis: Redis,
+  script: Script<string, string, unknown>,
+  parameters: Value[],
+): Promise<unknown> {
   try {
     return await redis.evalsha(script.sha1, script.keys.length, ...parameters);
   } catch (error) {

@@ -28,11 +28,15 @@ export async function refuseUnfitRedis(redis: Redis): Promise<void> {
   const info = await redis.info();
   const version = infoField(info, 'redis_version') ?? '0';
   if (isOlder(version)) {
-    throw new UnfitRedisError(`Redis ${version} is too old: Sluice needs ${oldestVersion.join('.')} or newer.`);
+    throw new UnfitRedisError(
+      `Redis ${version} is too old: Sluice needs ${oldestVersion.join('.')} or newer.`,
+    );
   }
   const policy = infoField(info, 'maxmemory_policy');
   if (policy !== 'noeviction') {
-    throw new UnfitRedisError(`Redis evicts keys (maxmemory-policy ${policy}): set it to noeviction, or accepted jobs vanish.`);
+    throw new UnfitRedisError(
+      `Redis evicts keys (maxmemory-policy ${policy}): set it to noeviction, or accepted jobs vanish.`,
+    );
   }
 }
 

@@ -49,7 +49,10 @@ export class OperationsServer implements Service {
     } else if (path === '/healthz') {
       response.end('ok\n');
     } else if (path === '/readyz') {
-      const ready = await probe().then(() => true, () => false);
+      const ready = await probe().then(
+        () => true,
+        () => false,
+      );
       response.statusCode = ready ? 200 : 503;
       response.end(ready ? 'ready\n' : 'not ready\n');
     } else {

@@ -1,4 +1,12 @@
-import { type Attributes, type Context, context, propagation, SpanKind, SpanStatusCode, trace } from '@opentelemetry/api';
+import {
+  type Attributes,
+  type Context,
+  context,
+  propagation,
+  SpanKind,
+  SpanStatusCode,
+  trace,
+} from '@opentelemetry/api';
 import type { Telemetry } from 'bullmq';
 import type { Settings } from '#config/schema.ts';
 import type { Service } from '#shared/kernel/lifecycle.ts';
@@ -18,7 +26,10 @@ const tracer = () => trace.getTracer('sluice');
  * Starts tracing when a collector is configured; call it before Fastify is imported. Without one no OpenTelemetry
  * code runs at all.
  */
-export async function startTracing(telemetry: Settings['telemetry'], serviceName: string): Promise<Service | undefined> {
+export async function startTracing(
+  telemetry: Settings['telemetry'],
+  serviceName: string,
+): Promise<Service | undefined> {
   if (!telemetry.otlp_endpoint) return undefined;
   const [{ NodeSDK }, { HttpInstrumentation }] = await Promise.all([
     import('@opentelemetry/sdk-node'),
@@ -36,7 +47,13 @@ export async function startTracing(telemetry: Settings['telemetry'], serviceName
 }
 
 /** Runs `task` inside a span; errors are recorded by class, never by message (it may hold a prompt). */
-export async function inSpan<T>(name: string, kind: SpanKind, attributes: Attributes, task: () => Promise<T>, parent?: Context): Promise<T> {
+export async function inSpan<T>(
+  name: string,
+  kind: SpanKind,
+  attributes: Attributes,
+  task: () => Promise<T>,
+  parent?: Context,
+): Promise<T> {
   return tracer().startActiveSpan(name, { kind, attributes }, parent ?? context.active(), async (span) => {
     try {
       return await task();

@@ -24,10 +24,19 @@ export class ServiceProcess {
   }
 
   /** Resolves when the process says that it is ready; `port` is that of its API. */
-  static async start(service: 'ingress' | 'worker', configFile: string, redisUrl: string): Promise<ServiceProcess & { port: number }> {
+  static async start(
+    service: 'ingress' | 'worker',
+    configFile: string,
+    redisUrl: string,
+  ): Promise<ServiceProcess & { port: number }> {
     const child = spawn(process.execPath, [`services/${service}/main.ts`], {
       cwd: root,
-      env: { SLUICE_CONFIG: configFile, REDIS_URL: redisUrl, SLUICE_LOG_LEVEL: 'info', PATH: executablePath() },
+      env: {
+        SLUICE_CONFIG: configFile,
+        REDIS_URL: redisUrl,
+        SLUICE_LOG_LEVEL: 'info',
+        PATH: executablePath(),
+      },
       stdio: ['ignore', 'pipe', 'pipe'],
     });
     const started = new ServiceProcess(child);
@@ -37,7 +46,9 @@ export class ServiceProcess {
 
   #readyLine(message: string): Promise<Record<string, unknown>> {
     return new Promise((resolve, reject) => {
-      this.child.once('exit', (code) => reject(new Error(`ended with ${code} before it was ready:\n${this.#lines.join('\n')}`)));
+      this.child.once('exit', (code) =>
+        reject(new Error(`ended with ${code} before it was ready:\n${this.#lines.join('\n')}`)),
+      );
       createInterface({ input: this.child.stdout! }).on('line', (line) => {
         if (!line.includes(`"${message}"`)) return;
         resolve(JSON.parse(line) as Record<string, unknown>);
@@ -65,9 +76,15 @@ export interface ConfigFile {
 }
 
 /** Writes a test configuration for separate processes. */
-export async function writeConfiguration(simulatorUrl: string, over: SettingsOverrides = {}): Promise<ConfigFile> {
+export async function writeConfiguration(
+  simulatorUrl: string,
+  over: SettingsOverrides = {},
+): Promise<ConfigFile> {
   const folder = await mkdtemp(join(tmpdir(), 'sluice-config-'));
   const path = join(folder, 'sluice.yaml');
-  await writeFile(path, stringify(testConfiguration(simulatorUrl, { telemetry: { log_level: 'info' }, ...over })));
+  await writeFile(
+    path,
+    stringify(testConfiguration(simulatorUrl, { telemetry: { log_level: 'info' }, ...over })),
+  );
   return { path, remove: () => rm(folder, { recursive: true, force: true }) };
 }

@@ -1,11 +1,11 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtemp, rm } from 'node:fs/promises';
-import { createServer, type AddressInfo, connect } from 'node:net';
+import { type AddressInfo, connect, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { inject } from 'vitest';
 import { Redis } from 'ioredis';
+import { inject } from 'vitest';
 import { libraryPathOf } from '#shared/redis/find-server.ts';
 import { until } from './until.ts';
 
@@ -43,8 +43,25 @@ export class RedisProcess {
     const libraryPath = libraryPathOf(server);
     this.#child = spawn(
       server,
-      ['--port', String(this.port), '--bind', '127.0.0.1', '--dir', this.#dir, '--appendonly', 'yes', '--appendfsync', 'everysec',
-        '--save', '', '--maxmemory-policy', 'noeviction', '--enable-debug-command', 'local', ...extra],
+      [
+        '--port',
+        String(this.port),
+        '--bind',
+        '127.0.0.1',
+        '--dir',
+        this.#dir,
+        '--appendonly',
+        'yes',
+        '--appendfsync',
+        'everysec',
+        '--save',
+        '',
+        '--maxmemory-policy',
+        'noeviction',
+        '--enable-debug-command',
+        'local',
+        ...extra,
+      ],
       { stdio: 'ignore', env: libraryPath ? { LD_LIBRARY_PATH: libraryPath } : {} },
     );
     await until('redis answers', () => this.#answers());

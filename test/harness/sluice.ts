@@ -1,12 +1,12 @@
 import { pino } from 'pino';
-import { startSimulator, type Simulator } from '../../loadtest/simulator/start-simulator.ts';
-import { createIngressApp } from '../../services/ingress/app.ts';
-import { createWorkerApp } from '../../services/worker/app.ts';
 import type { Settings } from '#config/schema.ts';
 import { systemClock } from '#shared/kernel/clock.ts';
 import type { Service } from '#shared/kernel/lifecycle.ts';
 import { seededRandom, systemRandom } from '#shared/kernel/random.ts';
 import { createMetrics, type Metrics } from '#shared/telemetry/metrics.ts';
+import { type Simulator, startSimulator } from '../../loadtest/simulator/start-simulator.ts';
+import { createIngressApp } from '../../services/ingress/app.ts';
+import { createWorkerApp } from '../../services/worker/app.ts';
 import { RedisProcess } from './redis-process.ts';
 import { type SettingsOverrides, testKey, testSettings } from './test-settings.ts';
 
@@ -40,21 +40,33 @@ export async function startSluice(options: SluiceOptions = {}): Promise<TestSlui
   const simulator = options.simulator ?? (await newSimulator());
   const settings = testSettings(simulator.url, options.settings);
   const metrics = createMetrics({ processMetrics: false });
-  const common = { settings, redisUrl: redis.url, log: pino({ level: settings.telemetry.log_level }), metrics, clock: systemClock };
+  const common = {
+    settings,
+    redisUrl: redis.url,
+    log: pino({ level: settings.telemetry.log_level }),
+    metrics,
+    clock: systemClock,
+  };
   const ingress = createIngressApp(common);
   const services: Service[] = [ingress];
-  if (!options.withoutWorker) services.unshift(createWorkerApp({ ...common, pools: ['*'], random: systemRandom }));
+  if (!options.withoutWorker)
+    services.unshift(createWorkerApp({ ...common, pools: ['*'], random: systemRandom }));
   for (const service of services) await service.start();
   const url = `http://127.0.0.1:${ingress.port}`;
   return {
-    url, settings, metrics, redis, simulator,
+    url,
+    settings,
+    metrics,
+    redis,
+    simulator,
     post: (path, body, headers = {}) =>
       fetch(`${url}${path}`, {
         method: 'POST',
         headers: { authorization: `Bearer ${testKey}`, 'content-type': 'application/json', ...headers },
         body: typeof body === 'string' || body instanceof Uint8Array ? body : JSON.stringify(body),
       }),
-    get: (path, headers = {}) => fetch(`${url}${path}`, { headers: { authorization: `Bearer ${testKey}`, ...headers } }),
+    get: (path, headers = {}) =>
+      fetch(`${url}${path}`, { headers: { authorization: `Bearer ${testKey}`, ...headers } }),
     async stop() {
       for (const service of services.toReversed()) await service.stop();
       if (!options.simulator) await simulator.stop();

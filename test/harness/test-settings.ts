@@ -3,9 +3,17 @@ import { type Settings, settingsSchema } from '#config/schema.ts';
 type Deep<T> = T extends object ? { [K in keyof T]?: Deep<T[K]> } : T;
 
 function merge(base: unknown, over: unknown): unknown {
-  if (typeof base !== 'object' || base === null || Array.isArray(base) || typeof over !== 'object' || over === null) return over ?? base;
+  if (
+    typeof base !== 'object' ||
+    base === null ||
+    Array.isArray(base) ||
+    typeof over !== 'object' ||
+    over === null
+  )
+    return over ?? base;
   const merged: Record<string, unknown> = { ...base };
-  for (const [key, value] of Object.entries(over)) merged[key] = merge((base as Record<string, unknown>)[key], value);
+  for (const [key, value] of Object.entries(over))
+    merged[key] = merge((base as Record<string, unknown>)[key], value);
   return merged;
 }
 
@@ -20,7 +28,13 @@ export function testConfiguration(simulatorUrl: string, over: Deep<Settings> = {
       http: { host: '127.0.0.1', port: 0 },
       operations: { port: 0 },
       telemetry: { log_level: 'silent' },
-      jobs: { retry_base_ms: 20, retry_max_ms: 200, sweep_ms: 200, sweep_first_ms: 1_000, lease_beat_ms: 500 },
+      jobs: {
+        retry_base_ms: 20,
+        retry_max_ms: 200,
+        sweep_ms: 200,
+        sweep_first_ms: 1_000,
+        lease_beat_ms: 500,
+      },
       workers: { drain_ms: 2_000, stop_timeout_ms: 20_000 },
       providers: {
         openai: {
