@@ -11,6 +11,10 @@ if (major > needed[0] || (major === needed[0] && minor >= needed[1])) {
   await import(pathToFileURL(entry).href);
 } else {
   console.error(`Node ${process.versions.node} cannot run TypeScript; fetching Node 24 through npm …`);
-  const child = spawn('npm', ['exec', '--yes', '--ignore-scripts=false', '--package=node@24.21.0', '--', 'node', entry, ...args], { stdio: 'inherit' });
+  const child = spawn(
+    'npm',
+    ['exec', '--yes', '--ignore-scripts=false', '--package=node@24.21.0', '--', 'node', entry, ...args],
+    { stdio: 'inherit' },
+  );
   child.on('exit', (code) => process.exit(code ?? 1));
 }

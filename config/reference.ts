@@ -15,14 +15,18 @@ interface Node {
 }
 
 function boundsOf(node: Node): string {
-  if (node.enum) return node.enum.map((value) => `\`${value}\``).join(' ');
+  if (node.enum) return node.enum.map((value) => `\`${String(value)}\``).join(' ');
   if (node.minimum === undefined || node.maximum === undefined) return '';
   return `${node.minimum.toLocaleString('en')} – ${node.maximum.toLocaleString('en')}`;
 }
 
 function rowsOf(node: Node, path: string): string[] {
-  if (node.properties) return Object.entries(node.properties).flatMap(([key, child]) => rowsOf(child, path ? `${path}.${key}` : key));
-  if (typeof node.additionalProperties === 'object') return rowsOf(node.additionalProperties, `${path}.<name>`);
+  if (node.properties)
+    return Object.entries(node.properties).flatMap(([key, child]) =>
+      rowsOf(child, path ? `${path}.${key}` : key),
+    );
+  if (typeof node.additionalProperties === 'object')
+    return rowsOf(node.additionalProperties, `${path}.<name>`);
   if (node.items?.properties) return rowsOf(node.items, `${path}[]`);
   const preset = node.default === undefined ? '' : `\`${JSON.stringify(node.default)}\``;
   return [`| \`${path}\` | ${node.type ?? ''} | ${preset} | ${boundsOf(node)} | ${node.description ?? ''} |`];
@@ -35,7 +39,9 @@ export function renderReference(): string {
     const rows = rowsOf(node, group).join('\n');
     return `## ${group}\n\n| setting | type | default | bounds | what it does |\n|---|---|---|---|---|\n${rows}\n`;
   });
-  const variables = Object.entries(environmentOverrides).map(([variable, path]) => `| \`${variable}\` | \`${path.join('.')}\` |`);
+  const variables = Object.entries(environmentOverrides).map(
+    ([variable, path]) => `| \`${variable}\` | \`${path.join('.')}\` |`,
+  );
   return [
     '# Settings',
     '',

@@ -9,117 +9,339 @@ const count = (preset: number, min: number, max: number, reason: string) =>
 const port = (preset: number, reason: string) =>
   z.coerce.number().int().min(0).max(65_535).default(preset).describe(`${reason} 0 takes any free port.`);
 /** Names that become part of Redis keys and queue names: no colon, no brace, no space. */
-const name = z.string().regex(/^[a-zA-Z0-9][a-zA-Z0-9._-]{0,63}$/, 'use letters, digits, dot, underscore and dash, at most 64');
+const name = z
+  .string()
+  .regex(/^[a-zA-Z0-9][a-zA-Z0-9._-]{0,63}$/, 'use letters, digits, dot, underscore and dash, at most 64');
 
 const dayMs = 86_400_000;
 const daySeconds = 86_400;
 
-const httpSchema = z.strictObject({
-  host: z.string().default('0.0.0.0').describe('Address the public API listens on.'),
-  port: port(8080, 'Port of the public API.'),
-  public_url: z.url().optional().describe('How callers reach the public API; used in the URLs of job objects. Unset: taken from each request.'),
-  body_max_bytes: count(4_194_304, 1_024, 67_108_864, 'Largest request body in bytes. Parsing one byte costs every other caller of the process time.'),
-  body_max_depth: count(64, 8, 512, 'Deepest nesting of a request body.'),
-  request_timeout_ms: milliseconds(30_000, 1_000, 600_000, 'How long a caller may take to send its whole request.'),
-  open_calls_max: count(20_000, 1, 200_000, 'Calls one ingress process holds open at once; more are refused with 503.'),
-  drain_ms: milliseconds(10_000, 0, 600_000, 'How long a stopping ingress lets open calls finish.'),
-}).prefault({});
+const httpSchema = z
+  .strictObject({
+    host: z.string().default('0.0.0.0').describe('Address the public API listens on.'),
+    port: port(8080, 'Port of the public API.'),
+    public_url: z
+      .url()
+      .optional()
+      .describe(
+        'How callers reach the public API; used in the URLs of job objects. Unset: taken from each request.',
+      ),
+    body_max_bytes: count(
+      4_194_304,
+      1_024,
+      67_108_864,
+      'Largest request body in bytes. Parsing one byte costs every other caller of the process time.',
+    ),
+    body_max_depth: count(64, 8, 512, 'Deepest nesting of a request body.'),
+    request_timeout_ms: milliseconds(
+      30_000,
+      1_000,
+      600_000,
+      'How long a caller may take to send its whole request.',
+    ),
+    open_calls_max: count(
+      20_000,
+      1,
+      200_000,
+      'Calls one ingress process holds open at once; more are refused with 503.',
+    ),
+    drain_ms: milliseconds(10_000, 0, 600_000, 'How long a stopping ingress lets open calls finish.'),
+  })
+  .prefault({});
 
-const operationsSchema = z.strictObject({
-  host: z.string().default('127.0.0.1').describe('Address of /metrics, /healthz and /readyz. Loopback unless you change it.'),
-  port: port(8081, 'Port of /metrics, /healthz and /readyz.'),
-}).prefault({});
+const operationsSchema = z
+  .strictObject({
+    host: z
+      .string()
+      .default('127.0.0.1')
+      .describe('Address of /metrics, /healthz and /readyz. Loopback unless you change it.'),
+    port: port(8081, 'Port of /metrics, /healthz and /readyz.'),
+  })
+  .prefault({});
 
-const simulatorSchema = z.strictObject({
-  port: port(8090, 'Port of the provider simulator that `npm start` runs when no provider key is configured.'),
-  first_byte_ms: milliseconds(80, 0, 600_000, 'Simulated time to the first byte.'),
-  per_token_ms: z.number().min(0).max(1_000).default(2).describe('Simulated time per output token. Milliseconds.'),
-}).prefault({});
+const simulatorSchema = z
+  .strictObject({
+    port: port(
+      8090,
+      'Port of the provider simulator that `npm start` runs when no provider key is configured.',
+    ),
+    first_byte_ms: milliseconds(80, 0, 600_000, 'Simulated time to the first byte.'),
+    per_token_ms: z
+      .number()
+      .min(0)
+      .max(1_000)
+      .default(2)
+      .describe('Simulated time per output token. Milliseconds.'),
+  })
+  .prefault({});
 
-const redisSchema = z.strictObject({
-  url: z.string().optional().describe('redis:// or rediss:// URL of your own Redis (>= 7.0.8, maxmemory-policy noeviction). Unset: `npm start` runs an embedded one.'),
-  data_dir: z.string().default('./data').describe('Folder of the embedded Redis (append-only file, fsync every second) and of the made development key.'),
-  connect_timeout_ms: milliseconds(2_000, 100, 60_000, 'Longest wait for a connection to Redis.'),
-  command_timeout_ms: milliseconds(2_000, 100, 60_000, 'Longest wait for a reply of Redis; past it the caller gets 503.'),
-  start_timeout_ms: milliseconds(60_000, 1_000, 600_000, 'Longest wait for Redis to be ready when a process starts.'),
-  memory_max_percent: count(75, 10, 95, 'Share of Redis maxmemory above which new calls are refused, so that running ones can still settle.'),
-}).prefault({});
+const redisSchema = z
+  .strictObject({
+    url: z
+      .string()
+      .optional()
+      .describe(
+        'redis:// or rediss:// URL of your own Redis (>= 7.0.8, maxmemory-policy noeviction). Unset: `npm start` runs an embedded one.',
+      ),
+    data_dir: z
+      .string()
+      .default('./data')
+      .describe(
+        'Folder of the embedded Redis (append-only file, fsync every second) and of the made development key.',
+      ),
+    connect_timeout_ms: milliseconds(2_000, 100, 60_000, 'Longest wait for a connection to Redis.'),
+    command_timeout_ms: milliseconds(
+      2_000,
+      100,
+      60_000,
+      'Longest wait for a reply of Redis; past it the caller gets 503.',
+    ),
+    start_timeout_ms: milliseconds(
+      60_000,
+      1_000,
+      600_000,
+      'Longest wait for Redis to be ready when a process starts.',
+    ),
+    memory_max_percent: count(
+      75,
+      10,
+      95,
+      'Share of Redis maxmemory above which new calls are refused, so that running ones can still settle.',
+    ),
+  })
+  .prefault({});
 
-const jobsSchema = z.strictObject({
-  await_max_seconds: seconds(590, 1, 3_600, 'Longest time an awaited call is held open. The OpenAI SDK gives up after 600 s by itself.'),
-  deadline_max_seconds: seconds(daySeconds, 1, 30 * daySeconds, 'A job that has not started by then expires, whatever its own deadline.'),
-  retention_seconds: seconds(daySeconds, 60, 30 * daySeconds, 'How long a finished job can be read.'),
-  idempotency_seconds: seconds(daySeconds, 60, 30 * daySeconds, 'How long an Idempotency-Key is remembered.'),
-  attempts_max: count(5, 1, 100, 'Provider requests made for one job before its last failure is its outcome.'),
-  refusals_max: count(100, 1, 10_000, 'Quota refusals (429) of the provider after which a job fails; they do not count as attempts.'),
-  crashes_max: count(3, 1, 20, 'Workers a job may take down before it fails as worker_crashed.'),
-  retry_base_ms: milliseconds(500, 1, 60_000, 'First retry delay; doubled each time, with full jitter.'),
-  retry_max_ms: milliseconds(30_000, 1, 3_600_000, 'Longest retry delay the broker chooses itself.'),
-  retry_after_max_ms: milliseconds(3_600_000, 1_000, dayMs, 'Longest Retry-After of a provider that is waited for; past it the job fails with the answer of the provider.'),
-  lease_ms: milliseconds(20_000, 2_000, 300_000, 'How long a worker owns a job without renewing; only then may another worker take it over.'),
-  lease_beat_ms: milliseconds(5_000, 200, 60_000, 'How often a worker renews the leases of its jobs.'),
-  takeover_grace_ms: milliseconds(30_000, 0, 300_000, 'After its own (re)connection a worker leaves expired leases alone for this long, so that living owners renew first.'),
-  busy_recheck_ms: milliseconds(5_000, 100, 60_000, 'Longest pause before a ticket is tried again whose job another worker holds.'),
-  sweep_ms: milliseconds(1_000, 50, 60_000, 'How often the sweeper looks for jobs that fell between two steps.'),
-  sweep_batch: count(200, 1, 10_000, 'Jobs one sweep looks at per tenant.'),
-  sweep_first_ms: milliseconds(10_000, 100, 600_000, 'Age at which an unfinished job is looked at first.'),
-  sweep_max_ms: milliseconds(300_000, 1_000, dayMs, 'Longest pause between two looks at the same job; the pause doubles up to it.'),
-  submit_max: count(1_000, 1, 10_000, 'Jobs one array body of POST /v1/jobs may submit.'),
-  ledger_rows_max: count(1_000_000, 1_000, 100_000_000, 'Ledger rows kept per tenant (approximate).'),
-}).prefault({});
+const jobsSchema = z
+  .strictObject({
+    await_max_seconds: seconds(
+      590,
+      1,
+      3_600,
+      'Longest time an awaited call is held open. The OpenAI SDK gives up after 600 s by itself.',
+    ),
+    deadline_max_seconds: seconds(
+      daySeconds,
+      1,
+      30 * daySeconds,
+      'A job that has not started by then expires, whatever its own deadline.',
+    ),
+    retention_seconds: seconds(daySeconds, 60, 30 * daySeconds, 'How long a finished job can be read.'),
+    idempotency_seconds: seconds(
+      daySeconds,
+      60,
+      30 * daySeconds,
+      'How long an Idempotency-Key is remembered.',
+    ),
+    attempts_max: count(
+      5,
+      1,
+      100,
+      'Provider requests made for one job before its last failure is its outcome.',
+    ),
+    refusals_max: count(
+      100,
+      1,
+      10_000,
+      'Quota refusals (429) of the provider after which a job fails; they do not count as attempts.',
+    ),
+    crashes_max: count(3, 1, 20, 'Workers a job may take down before it fails as worker_crashed.'),
+    retry_base_ms: milliseconds(500, 1, 60_000, 'First retry delay; doubled each time, with full jitter.'),
+    retry_max_ms: milliseconds(30_000, 1, 3_600_000, 'Longest retry delay the broker chooses itself.'),
+    retry_after_max_ms: milliseconds(
+      3_600_000,
+      1_000,
+      dayMs,
+      'Longest Retry-After of a provider that is waited for; past it the job fails with the answer of the provider.',
+    ),
+    lease_ms: milliseconds(
+      20_000,
+      2_000,
+      300_000,
+      'How long a worker owns a job without renewing; only then may another worker take it over.',
+    ),
+    lease_beat_ms: milliseconds(5_000, 200, 60_000, 'How often a worker renews the leases of its jobs.'),
+    takeover_grace_ms: milliseconds(
+      30_000,
+      0,
+      300_000,
+      'After its own (re)connection a worker leaves expired leases alone for this long, so that living owners renew first.',
+    ),
+    busy_recheck_ms: milliseconds(
+      5_000,
+      100,
+      60_000,
+      'Longest pause before a ticket is tried again whose job another worker holds.',
+    ),
+    sweep_ms: milliseconds(
+      1_000,
+      50,
+      60_000,
+      'How often the sweeper looks for jobs that fell between two steps.',
+    ),
+    sweep_batch: count(200, 1, 10_000, 'Jobs one sweep looks at per tenant.'),
+    sweep_first_ms: milliseconds(10_000, 100, 600_000, 'Age at which an unfinished job is looked at first.'),
+    sweep_max_ms: milliseconds(
+      300_000,
+      1_000,
+      dayMs,
+      'Longest pause between two looks at the same job; the pause doubles up to it.',
+    ),
+    submit_max: count(1_000, 1, 10_000, 'Jobs one array body of POST /v1/jobs may submit.'),
+    ledger_rows_max: count(1_000_000, 1_000, 100_000_000, 'Ledger rows kept per tenant (approximate).'),
+  })
+  .refine((jobs) => jobs.lease_beat_ms * 2 <= jobs.lease_ms, {
+    path: ['lease_beat_ms'],
+    error: 'must be at most half of jobs.lease_ms, or living workers lose their jobs',
+  })
+  .refine((jobs) => jobs.retry_base_ms <= jobs.retry_max_ms, {
+    path: ['retry_base_ms'],
+    error: 'must not exceed jobs.retry_max_ms',
+  })
+  .prefault({});
 
-const repliesSchema = z.strictObject({
-  reread_ms: milliseconds(1_000, 50, 10_000, 'An awaited call re-reads its record this often, so a lost announcement costs at most this much.'),
-  batch: count(128, 1, 1_000, 'Announcements taken from Redis at once.'),
-  inline_max_bytes: count(65_536, 0, 1_048_576, 'Bodies up to this size travel inside the announcement; larger ones are read from the record.'),
-  list_max: count(50_000, 100, 1_000_000, 'Announcements kept for one ingress that does not read them.'),
-}).prefault({});
+const repliesSchema = z
+  .strictObject({
+    reread_ms: milliseconds(
+      1_000,
+      50,
+      10_000,
+      'An awaited call re-reads its record this often, so a lost announcement costs at most this much.',
+    ),
+    batch: count(128, 1, 1_000, 'Announcements taken from Redis at once.'),
+    inline_max_bytes: count(
+      65_536,
+      0,
+      1_048_576,
+      'Bodies up to this size travel inside the announcement; larger ones are read from the record.',
+    ),
+    list_max: count(50_000, 100, 1_000_000, 'Announcements kept for one ingress that does not read them.'),
+  })
+  .prefault({});
 
-const workersSchema = z.strictObject({
-  loop: z.enum(['claim', 'stock']).default('claim').describe('How tickets are taken from BullMQ: `claim` asks for several at once, `stock` is the BullMQ Worker.'),
-  lock_ms: milliseconds(30_000, 5_000, 300_000, 'Lock of a ticket in BullMQ. The lease of the job record decides; this only returns tickets of dead workers.'),
-  stalled_check_ms: milliseconds(10_000, 500, 300_000, 'How often BullMQ looks for tickets whose lock ended.'),
-  settle_retry_max_ms: milliseconds(900_000, 1_000, dayMs, 'How long a worker keeps trying to store a finished answer while Redis refuses.'),
-  drain_ms: milliseconds(120_000, 0, 3_600_000, 'How long a stopping worker lets running calls finish.'),
-  stop_timeout_ms: milliseconds(150_000, 1_000, 3_600_000, 'Longest time one part of a process may take to stop before it is left behind.'),
-}).prefault({});
+const workersSchema = z
+  .strictObject({
+    loop: z
+      .enum(['claim', 'stock'])
+      .default('claim')
+      .describe(
+        'How tickets are taken from BullMQ: `claim` asks for several at once, `stock` is the BullMQ Worker.',
+      ),
+    lock_ms: milliseconds(
+      30_000,
+      5_000,
+      300_000,
+      'Lock of a ticket in BullMQ. The lease of the job record decides; this only returns tickets of dead workers.',
+    ),
+    stalled_check_ms: milliseconds(
+      10_000,
+      500,
+      300_000,
+      'How often BullMQ looks for tickets whose lock ended.',
+    ),
+    settle_retry_max_ms: milliseconds(
+      900_000,
+      1_000,
+      dayMs,
+      'How long a worker keeps trying to store a finished answer while Redis refuses.',
+    ),
+    drain_ms: milliseconds(120_000, 0, 3_600_000, 'How long a stopping worker lets running calls finish.'),
+    stop_timeout_ms: milliseconds(
+      150_000,
+      1_000,
+      3_600_000,
+      'Longest time one part of a process may take to stop before it is left behind.',
+    ),
+  })
+  .prefault({});
 
-const timeoutsSchema = z.strictObject({
-  connect_ms: milliseconds(5_000, 100, 60_000, 'Longest wait for a connection to the provider.'),
-  headers_ms: milliseconds(600_000, 100, 3_600_000, 'Longest wait for the first byte of an answer.'),
-  body_ms: milliseconds(120_000, 100, 3_600_000, 'Longest pause inside an answer.'),
-  total_ms: milliseconds(900_000, 100, 7_200_000, 'Longest time one provider request may take.'),
-}).prefault({});
+const timeoutsSchema = z
+  .strictObject({
+    connect_ms: milliseconds(5_000, 100, 60_000, 'Longest wait for a connection to the provider.'),
+    headers_ms: milliseconds(600_000, 100, 3_600_000, 'Longest wait for the first byte of an answer.'),
+    body_ms: milliseconds(120_000, 100, 3_600_000, 'Longest pause inside an answer.'),
+    total_ms: milliseconds(900_000, 100, 7_200_000, 'Longest time one provider request may take.'),
+  })
+  .prefault({});
 
 const poolSchema = z.strictObject({
-  models: z.array(z.string().min(1).max(200)).min(1).describe('Models that share the ceilings of this pool. `prefix*` takes every model that begins so; exact names win.'),
+  models: z
+    .array(z.string().min(1).max(200))
+    .min(1)
+    .describe(
+      'Models that share the ceilings of this pool. `prefix*` takes every model that begins so; exact names win.',
+    ),
   concurrency: count(64, 1, 10_000, 'Calls one worker process has open to this pool at once.'),
 });
 
 const providerSchema = z.strictObject({
   dialect: z.enum(['openai', 'anthropic']).describe('Wire format of the provider.'),
   base_url: z.url().describe('Where requests go; the path of the endpoint is appended.'),
-  credentials: z.array(z.strictObject({
-    id: name.describe('Name of the credential in logs and metrics.'),
-    api_key: z.string().describe('The key. Empty: the credential does not exist.'),
-  })).min(1).describe('API keys of the provider.'),
+  credentials: z
+    .array(
+      z.strictObject({
+        id: name.describe('Name of the credential in logs and metrics.'),
+        api_key: z.string().describe('The key. Empty: the credential does not exist.'),
+      }),
+    )
+    .min(1)
+    .describe('API keys of the provider.'),
   pools: z.record(name, poolSchema).describe('Pools by name.'),
   timeouts: timeoutsSchema,
-  response_max_bytes: count(33_554_432, 1_024, 268_435_456, 'Largest answer of the provider in bytes, after decompression.'),
+  response_max_bytes: count(
+    33_554_432,
+    1_024,
+    268_435_456,
+    'Largest answer of the provider in bytes, after decompression.',
+  ),
 });
 
 const customerSchema = z.strictObject({
   max_queue_depth: count(100_000, 1, 10_000_000, 'Calls of this tenant that may wait at once.'),
-  keys: z.array(z.strictObject({
-    id: name.describe('Name of the key in logs.'),
-    key: z.string().describe('The virtual key. Empty: made at start and kept in the data folder (`npm start` only).'),
-  })).min(1).describe('Virtual keys that act for this tenant.'),
+  keys: z
+    .array(
+      z.strictObject({
+        id: name.describe('Name of the key in logs.'),
+        key: z
+          .string()
+          .describe('The virtual key. Empty: made at start and kept in the data folder (`npm start` only).'),
+      }),
+    )
+    .min(1)
+    .describe('Virtual keys that act for this tenant.'),
 });
 
-const telemetrySchema = z.strictObject({
-  log_level: z.enum(['trace', 'debug', 'info', 'warn', 'error', 'silent']).default('info').describe('Least severe log line written.'),
-  otlp_endpoint: z.string().optional().describe('OpenTelemetry collector (OTLP over HTTP). Unset: no traces.'),
-}).prefault({});
+const telemetrySchema = z
+  .strictObject({
+    log_level: z
+      .enum(['trace', 'debug', 'info', 'warn', 'error', 'silent'])
+      .default('info')
+      .describe('Least severe log line written.'),
+    otlp_endpoint: z
+      .string()
+      .optional()
+      .describe('OpenTelemetry collector (OTLP over HTTP). Unset: no traces.'),
+  })
+  .prefault({});
+
+/** A key that two tenants share would let one act, and pay, for the other. */
+function refuseSharedKeys(
+  customers: Record<string, z.output<typeof customerSchema>>,
+  context: z.RefinementCtx,
+): void {
+  const owners = new Map<string, string>();
+  for (const [tenant, { keys }] of Object.entries(customers)) {
+    for (const [index, { key }] of keys.entries()) {
+      const owner = owners.get(key) ?? tenant;
+      if (owner !== tenant)
+        context.addIssue({
+          code: 'custom',
+          path: [tenant, 'keys', index, 'key'],
+          message: `the tenant ${owner} has the same key`,
+        });
+      if (key !== '') owners.set(key, tenant);
+    }
+  }
+}
 
 /** Every setting of Sluice. `npm run reference` writes REFERENCE.md from it. */
 export const settingsSchema = z.strictObject({
@@ -132,7 +354,7 @@ export const settingsSchema = z.strictObject({
   workers: workersSchema,
   telemetry: telemetrySchema,
   providers: z.record(name, providerSchema).describe('Providers by name.'),
-  customers: z.record(name, customerSchema).describe('Tenants by name.'),
+  customers: z.record(name, customerSchema).superRefine(refuseSharedKeys).describe('Tenants by name.'),
 });
 
 export type Settings = z.output<typeof settingsSchema>;
