@@ -2,13 +2,21 @@ import { fileURLToPath } from 'node:url';
 import { describe, expect, test } from 'vitest';
 import { barrels, brokenImports, importCycles } from './architecture/import-law.ts';
 import { parseSource, readTree } from './architecture/source-file.ts';
-import { environmentReads, leftovers, longFiles, longFunctions, timeAndChance } from './architecture/source-rules.ts';
+import {
+  environmentReads,
+  leftovers,
+  longFiles,
+  longFunctions,
+  timeAndChance,
+} from './architecture/source-rules.ts';
 
 describe('the tree', () => {
   const tree = readTree(fileURLToPath(new URL('..', import.meta.url)));
 
   test('has files to judge', () => {
-    expect(tree.map(({ path }) => path)).toEqual(expect.arrayContaining(['config/schema.ts', 'shared/kernel/clock.ts', 'services/all.ts']));
+    expect(tree.map(({ path }) => path)).toEqual(
+      expect.arrayContaining(['config/schema.ts', 'shared/kernel/clock.ts', 'services/all.ts']),
+    );
     expect(tree.flatMap(({ imports }) => imports).length).toBeGreaterThan(200);
   });
 
@@ -64,15 +72,36 @@ describe('a violation is found', () => {
   });
 
   test.each([
-    ['services/all.ts', `import { a } from './ingress/app.ts'; import { b } from './run-process.ts'; import { c } from '#config/load.ts';`],
-    ['services/worker/main.ts', `import { a } from './app.ts'; import { b } from '../run-process.ts'; import { c } from '#config/load.ts';`],
-    ['services/worker/run.ts', `import { a } from './failures/classify.ts'; import type { S } from '#config/schema.ts'; import { j } from '#shared/jobs/job-store.ts';`],
-    ['shared/jobs/job-store.ts', `import { a } from './scripts.ts'; import { k } from '#shared/redis/keys.ts'; import { z } from 'zod';`],
-    ['shared/telemetry/tracing.ts', `import type { Telemetry } from 'bullmq'; import { c } from '#shared/kernel/clock.ts';`],
+    [
+      'services/all.ts',
+      `import { a } from './ingress/app.ts'; import { b } from './run-process.ts'; import { c } from '#config/load.ts';`,
+    ],
+    [
+      'services/worker/main.ts',
+      `import { a } from './app.ts'; import { b } from '../run-process.ts'; import { c } from '#config/load.ts';`,
+    ],
+    [
+      'services/worker/run.ts',
+      `import { a } from './failures/classify.ts'; import type { S } from '#config/schema.ts'; import { j } from '#shared/jobs/job-store.ts';`,
+    ],
+    [
+      'shared/jobs/job-store.ts',
+      `import { a } from './scripts.ts'; import { k } from '#shared/redis/keys.ts'; import { z } from 'zod';`,
+    ],
+    [
+      'shared/telemetry/tracing.ts',
+      `import type { Telemetry } from 'bullmq'; import { c } from '#shared/kernel/clock.ts';`,
+    ],
     ['shared/queue/pool-queue.ts', `import { Queue } from 'bullmq'; import { Redis } from 'ioredis';`],
     ['services/worker/http/provider-client.ts', `import { request } from 'undici';`],
-    ['loadtest/simulator/call.ts', `import { c } from '#shared/kernel/clock.ts'; import { d } from './reply.ts';`],
-    ['test/path/a.test.ts', `import { a } from '../../services/worker/run-job.ts'; import { Redis } from 'ioredis';`],
+    [
+      'loadtest/simulator/call.ts',
+      `import { c } from '#shared/kernel/clock.ts'; import { d } from './reply.ts';`,
+    ],
+    [
+      'test/path/a.test.ts',
+      `import { a } from '../../services/worker/run-job.ts'; import { Redis } from 'ioredis';`,
+    ],
   ])('right imports in %s are left alone', (path, text) => {
     expect(brokenImports([planted(path, text)])).toEqual([]);
   });
@@ -84,33 +113,53 @@ describe('a violation is found', () => {
       planted('shared/jobs/c.ts', `export { a } from './a.ts';`),
       planted('shared/jobs/d.ts', `import { a } from './a.ts';`),
     ];
-    expect(importCycles(files)).toEqual(['shared/jobs/a.ts → shared/jobs/b.ts → shared/jobs/c.ts → shared/jobs/a.ts']);
+    expect(importCycles(files)).toEqual([
+      'shared/jobs/a.ts → shared/jobs/b.ts → shared/jobs/c.ts → shared/jobs/a.ts',
+    ]);
   });
 
   test('a barrel by name and by form', () => {
-    expect(barrels([planted('shared/jobs/index.ts', ''), planted('shared/jobs/a.ts', `export * from './b.ts';`)])).toHaveLength(2);
+    expect(
+      barrels([planted('shared/jobs/index.ts', ''), planted('shared/jobs/a.ts', `export * from './b.ts';`)]),
+    ).toHaveLength(2);
     expect(barrels([planted('shared/jobs/a.ts', `export * as b from './b.ts';`)])).toHaveLength(1);
   });
 
   test('an environment read, but not a word in a text', () => {
     expect(environmentReads([planted('services/a.ts', 'const a = process.env.HOME;')])).toHaveLength(1);
     expect(environmentReads([planted('config/load.ts', 'const a = process.env;')])).toEqual([]);
-    expect(environmentReads([planted('services/a.ts', `const a = 'process.env'; // process.env`)])).toEqual([]);
+    expect(environmentReads([planted('services/a.ts', `const a = 'process.env'; // process.env`)])).toEqual(
+      [],
+    );
   });
 
-  test.each(['Date.now()', 'new Date()', 'setTimeout(f, 1)', 'setInterval(f, 1)', 'setImmediate(f)', 'Math.random()', 'performance.now()', 'globalThis.setTimeout(f, 1)'])(
-    '%s',
-    (text) => {
-      expect(timeAndChance([planted('services/a.ts', text)])).toHaveLength(1);
-      expect(timeAndChance([planted('shared/kernel/a.ts', text)])).toEqual([]);
-    },
-  );
+  test.each([
+    'Date.now()',
+    'new Date()',
+    'setTimeout(f, 1)',
+    'setInterval(f, 1)',
+    'setImmediate(f)',
+    'Math.random()',
+    'performance.now()',
+    'globalThis.setTimeout(f, 1)',
+  ])('%s', (text) => {
+    expect(timeAndChance([planted('services/a.ts', text)])).toHaveLength(1);
+    expect(timeAndChance([planted('shared/kernel/a.ts', text)])).toEqual([]);
+  });
 
   test('a module of timers', () => {
-    expect(timeAndChance([planted('services/a.ts', `import { setTimeout } from 'node:timers/promises';`)])).toHaveLength(1);
+    expect(
+      timeAndChance([planted('services/a.ts', `import { setTimeout } from 'node:timers/promises';`)]),
+    ).toHaveLength(1);
   });
 
-  test.each(['new Date(ms)', 'AbortSignal.timeout(1)', 'Date.parse(text)', 'socket.setTimeout(1)', 'clock.nowMs()'])('%s is no violation', (text) => {
+  test.each([
+    'new Date(ms)',
+    'AbortSignal.timeout(1)',
+    'Date.parse(text)',
+    'socket.setTimeout(1)',
+    'clock.nowMs()',
+  ])('%s is no violation', (text) => {
     expect(timeAndChance([planted('services/a.ts', text)])).toEqual([]);
   });
 

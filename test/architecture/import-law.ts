@@ -17,7 +17,8 @@ const confined: Record<string, { from: string[]; typesFrom: string[] }> = {
 };
 const product = ['config/', 'services/', 'shared/'];
 
-const startsWithAny = (path: string, prefixes: readonly string[]) => prefixes.some((prefix) => path.startsWith(prefix));
+const startsWithAny = (path: string, prefixes: readonly string[]) =>
+  prefixes.some((prefix) => path.startsWith(prefix));
 const partOf = (path: string) => path.split('/').slice(0, 2).join('/');
 const rowOf = (path: string) => rows.findIndex((row) => row.includes(path.split('/')[1] ?? ''));
 /** `main.ts` of a service and the files directly in `services` put a process together. */
@@ -32,7 +33,8 @@ function packageVerdict(path: string, { target, typeOnly }: SourceImport): strin
 }
 
 function sharedVerdict(from: string, to: string): string | undefined {
-  if (to === 'config/schema.ts') return from.startsWith('shared/kernel/') ? 'the kernel imports nothing' : undefined;
+  if (to === 'config/schema.ts')
+    return from.startsWith('shared/kernel/') ? 'the kernel imports nothing' : undefined;
   if (!to.startsWith('shared/')) return 'shared code imports only shared code and config/schema.ts';
   if (rowOf(from) === -1 || rowOf(to) === -1) return 'this part of shared has no row in the import law';
   return rowOf(to) < rowOf(from) ? undefined : `shared/${from.split('/')[1]} must not see ${partOf(to)}`;
@@ -40,7 +42,10 @@ function sharedVerdict(from: string, to: string): string | undefined {
 
 function serviceVerdict(from: string, to: string): string | undefined {
   if (startsWithAny(to, ['test/', 'loadtest/'])) return 'the product does not import its tests';
-  if (to.startsWith('config/')) return to === 'config/schema.ts' || isRoot(from) ? undefined : 'only the start of a process loads settings';
+  if (to.startsWith('config/'))
+    return to === 'config/schema.ts' || isRoot(from)
+      ? undefined
+      : 'only the start of a process loads settings';
   if (to.startsWith('services/')) {
     const isEntry = !/^services\/[^/]+\/main\.ts$/.test(from);
     if (isRoot(from) && isRoot(to)) return undefined;
@@ -54,8 +59,10 @@ function projectVerdict(from: string, to: string): string | undefined {
   if (from.startsWith('test/')) return undefined;
   if (from.startsWith('shared/')) return sharedVerdict(from, to);
   if (from.startsWith('services/')) return serviceVerdict(from, to);
-  if (from.startsWith('config/')) return to.startsWith('config/') ? undefined : 'config imports nothing of the project';
-  if (from.startsWith('loadtest/simulator/')) return to.startsWith('shared/kernel/') ? undefined : 'the simulator sees only shared/kernel';
+  if (from.startsWith('config/'))
+    return to.startsWith('config/') ? undefined : 'config imports nothing of the project';
+  if (from.startsWith('loadtest/simulator/'))
+    return to.startsWith('shared/kernel/') ? undefined : 'the simulator sees only shared/kernel';
   return to.startsWith('test/') ? 'load tests do not import tests' : undefined;
 }
 
@@ -91,6 +98,8 @@ export function importCycles(files: readonly SourceFile[]): string[] {
 export function barrels(files: readonly SourceFile[]): string[] {
   return files.flatMap(({ path, imports }) => [
     ...(path.endsWith('/index.ts') ? [`${path}: no barrels`] : []),
-    ...imports.filter(({ everything }) => everything).map(({ line }) => `${path}:${line}: export * hides what is exported`),
+    ...imports
+      .filter(({ everything }) => everything)
+      .map(({ line }) => `${path}:${line}: export * hides what is exported`),
   ]);
 }

@@ -67,13 +67,20 @@ export function parseSource(path: string, text: string): SourceFile {
       entries
         .filter(({ moduleRequest }) => moduleRequest !== null)
         .map(({ moduleRequest, isType, importName }) =>
-          importOf(moduleRequest!.value, start, isType, importName.kind === 'AllButDefault' || importName.kind === 'All'),
+          importOf(
+            moduleRequest!.value,
+            start,
+            isType,
+            importName.kind === 'AllButDefault' || importName.kind === 'All',
+          ),
         ),
     ),
-    ...nodes.filter(({ type }) => type === 'ImportExpression' || type === 'TSImportType').flatMap((node) => {
-      const { value } = node.source as { value?: unknown };
-      return typeof value === 'string' ? [importOf(value, node.start, node.type === 'TSImportType')] : [];
-    }),
+    ...nodes
+      .filter(({ type }) => type === 'ImportExpression' || type === 'TSImportType')
+      .flatMap((node) => {
+        const { value } = node.source as { value?: unknown };
+        return typeof value === 'string' ? [importOf(value, node.start, node.type === 'TSImportType')] : [];
+      }),
   ];
   const remarks = comments.map(({ value, start }) => ({ text: value, line: lineAt(start) }));
   return { path, text, imports, comments: remarks, nodes, lineAt };

@@ -23,7 +23,10 @@ function useOfTimeOrChance(node: SyntaxNode): string | undefined {
   const member = memberName(node);
   if (clockMembers.has(member) || member.startsWith('globalThis.set')) return member;
   if (node.type === 'CallExpression' && timerNames.has(nameOf(node.callee))) return nameOf(node.callee);
-  const readsDate = node.type === 'NewExpression' && nameOf(node.callee) === 'Date' && (node.arguments as unknown[]).length === 0;
+  const readsDate =
+    node.type === 'NewExpression' &&
+    nameOf(node.callee) === 'Date' &&
+    (node.arguments as unknown[]).length === 0;
   return readsDate ? 'new Date()' : undefined;
 }
 
@@ -31,7 +34,9 @@ export function timeAndChance(files: readonly SourceFile[]): string[] {
   return files
     .filter(({ path }) => !path.startsWith(kernel))
     .flatMap(({ path, nodes, imports, lineAt }) => [
-      ...imports.filter(({ target }) => timerModules.has(target)).map(({ target, line }) => `${path}:${line}: imports ${target}`),
+      ...imports
+        .filter(({ target }) => timerModules.has(target))
+        .map(({ target, line }) => `${path}:${line}: imports ${target}`),
       ...nodes.flatMap((node) => {
         const use = useOfTimeOrChance(node);
         return use ? [`${path}:${lineAt(node.start)}: ${use} outside ${kernel}`] : [];
@@ -54,7 +59,11 @@ const functionTypes = new Set(['FunctionDeclaration', 'FunctionExpression', 'Arr
 export function longFunctions(files: readonly SourceFile[]): string[] {
   return files.flatMap(({ path, nodes, lineAt }) => {
     // `describe` groups tests; its callback is a list of them, not a function to be followed.
-    const groups = new Set(nodes.filter((node) => nameOf(node.callee).startsWith('describe')).flatMap((node) => node.arguments as SyntaxNode[]));
+    const groups = new Set(
+      nodes
+        .filter((node) => nameOf(node.callee).startsWith('describe'))
+        .flatMap((node) => node.arguments as SyntaxNode[]),
+    );
     return nodes
       .filter((node) => functionTypes.has(node.type) && !groups.has(node))
       .map((node) => ({ line: lineAt(node.start), lines: lineAt(node.end) - lineAt(node.start) + 1 }))
@@ -73,6 +82,8 @@ export function longFiles(files: readonly SourceFile[], linesMax = fileLinesMax)
 /** Work left undone belongs into the list of known limits, with an owner. */
 export function leftovers(files: readonly SourceFile[]): string[] {
   return files.flatMap(({ path, comments }) =>
-    comments.filter(({ text }) => /\b(?:TODO|FIXME|XXX)\b/.test(text)).map(({ line }) => `${path}:${line}: unfinished`),
+    comments
+      .filter(({ text }) => /\b(?:TODO|FIXME|XXX)\b/.test(text))
+      .map(({ line }) => `${path}:${line}: unfinished`),
   );
 }
