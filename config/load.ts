@@ -1,9 +1,11 @@
 import { readFileSync } from 'node:fs';
-import { LineCounter, type Pair, parseDocument, visit } from 'yaml';
+import { fileURLToPath } from 'node:url';
+import { type Document, LineCounter, parseDocument, visit } from 'yaml';
 import type { z } from 'zod';
 import { environmentOverrides, type Settings, settingsSchema } from './schema.ts';
 
-export type Environment = Readonly<Record<string, string | undefined>>;
+/** Variables by name, as in `process.env`. */
+export type Environment = Record<string, string | undefined>;
 
 /** A configuration that cannot be used; the message lists everything that is wrong with it. */
 export class ConfigurationError extends Error {
@@ -11,6 +13,14 @@ export class ConfigurationError extends Error {
 }
 
 const placePattern = /\$\{([A-Z][A-Z0-9_]*)(?::-([^}]*))?\}/g;
+const defaultFile = fileURLToPath(new URL('./sluice.yaml', import.meta.url));
+
+/** A configuration file, parsed: where each value stands, for the list of mistakes. */
+interface ParsedFile {
+  document: Document;
+  /** `file:line` of an offset in the text. */
+  placeOf(offset: number): string;
+}
 
 /**
  * Reads the configuration file (SLUICE_CONFIG, default config/sluice.yaml) and the environment. `${VAR}` and
@@ -19,48 +29,100 @@ const placePattern = /\$\{([A-Z][A-Z0-9_]*)(?::-([^}]*))?\}/g;
  * @throws ConfigurationError with one line per mistake: `file:line: path: what is wrong`
  */
 export function loadSettings(environment: Environment = process.env): Settings {
-  const file = environment.SLUICE_CONFIG ?? new URL('./sluice.yaml', import.meta.url).pathname;
+  const parsedFile = parseFile(environment.SLUICE_CONFIG || defaultFile);
+  const missing = fillPlaces(parsedFile, environment);
+  const values = applyEnvironment(parsedFile.document.toJS(), environment);
+  const parsed = settingsSchema.safeParse(values);
+  const mistakes = [
+    ...missing,
+    ...(parsed.error?.issues ?? []).flatMap((issue) => linesOf(issue, parsedFile, environment)),
+  ];
+  if (!parsed.success || mistakes.length > 0) throw new ConfigurationError(mistakes.join('\n'));
+  // The OpenTelemetry SDK reads its collector from the environment only.
+  environment.OTEL_EXPORTER_OTLP_ENDPOINT ??= parsed.data.telemetry.otlp_endpoint;
+  return withoutEmptyCredentials(parsed.data);
+}
+
+function parseFile(file: string): ParsedFile {
   const lines = new LineCounter();
-  const document = parseDocument(readFileSync(file, 'utf8'), { lineCounter: lines, prettyErrors: true });
+  const placeOf = (offset: number) => `${file}:${lines.linePos(offset).line}`;
+  // Errors must not quote the file, and with it its secrets.
+  const document = parseDocument(readText(file), { lineCounter: lines, prettyErrors: false });
   if (document.errors.length > 0) {
-    throw new ConfigurationError(document.errors.map((error) => `${file}: ${error.message}`).join('\n'));
+    throw new ConfigurationError(
+      document.errors
+        .map(({ pos, message }) => `${placeOf(pos[0])}: ${message.replace(/: ".*"$/s, '')}`)
+        .join('\n'),
+    );
   }
+  return { document, placeOf };
+}
+
+function readText(file: string): string {
+  try {
+    return readFileSync(file, 'utf8');
+  } catch (cause) {
+    throw new ConfigurationError(`${file}: the configuration file cannot be read`, { cause });
+  }
+}
+
+/** Replaces `${VAR}` in all values; returns the mistakes. */
+function fillPlaces({ document, placeOf }: ParsedFile, environment: Environment): string[] {
   const missing: string[] = [];
   visit(document, {
-    Scalar(_key, scalar, path) {
-      if (typeof scalar.value !== 'string' || (path.at(-1) as Pair | undefined)?.key === scalar) return;
+    Scalar(key, scalar) {
+      if (key === 'key' || typeof scalar.value !== 'string') return;
       scalar.value = scalar.value.replaceAll(placePattern, (_place, variable: string, preset?: string) => {
         const value = environment[variable] || preset;
-        if (value === undefined) missing.push(`${file}: the environment variable ${variable} is not set`);
+        if (value === undefined)
+          missing.push(`${placeOf(scalar.range?.[0] ?? 0)}: the environment variable ${variable} is not set`);
         return value ?? '';
       });
     },
   });
-  const parsed = settingsSchema.safeParse(applyEnvironment(document.toJS() ?? {}, environment));
-  if (parsed.success && missing.length === 0) return shareCollector(withoutEmptyCredentials(parsed.data));
-  const lineOf = (path: readonly PropertyKey[]) => {
-    const range = (document.getIn(path, true) as { range?: [number, number, number] } | undefined)?.range;
-    return range ? `:${lines.linePos(range[0]).line}` : '';
-  };
-  const wrong = (parsed.error?.issues ?? []).map(
-    (issue: z.core.$ZodIssue) => `${file}${lineOf(issue.path)}: ${issue.path.join('.')}: ${issue.message}`,
-  );
-  throw new ConfigurationError([...missing, ...wrong].join('\n'));
+  return missing;
 }
 
-function applyEnvironment(values: Record<string, Record<string, unknown>>, environment: Environment) {
-  for (const [variable, [group, field]] of Object.entries(environmentOverrides)) {
-    const value = environment[variable];
-    if (value) values[group] = { ...values[group], [field]: value };
+const overrides = Object.entries(environmentOverrides);
+const isGroup = (value: unknown): value is Record<string, unknown> =>
+  typeof value === 'object' && value !== null && !Array.isArray(value);
+
+function applyEnvironment(values: unknown, environment: Environment): unknown {
+  const root: unknown = values ?? {};
+  if (!isGroup(root)) return root;
+  for (const [variable, [group, field]] of overrides) {
+    const current = root[group] ?? {};
+    if (environment[variable] && isGroup(current))
+      root[group] = { ...current, [field]: environment[variable] };
   }
-  return values;
+  return root;
 }
 
-/** The OpenTelemetry SDK reads its collector from the environment only. */
-function shareCollector(settings: Settings): Settings {
-  if (settings.telemetry.otlp_endpoint)
-    process.env.OTEL_EXPORTER_OTLP_ENDPOINT ??= settings.telemetry.otlp_endpoint;
-  return settings;
+/** One issue of the schema as `file:line: path: what is wrong`; an unknown setting is an issue of its own. */
+function linesOf(issue: z.core.$ZodIssue, file: ParsedFile, environment: Environment): string[] {
+  const line = (path: readonly PropertyKey[], message: string) =>
+    `${sourceOf(path, file, environment)}: ${path.join('.')}: ${message}`;
+  if (issue.code === 'unrecognized_keys')
+    return issue.keys.map((key) => line([...issue.path, key], 'there is no such setting'));
+  if (issue.code === 'invalid_key') return issue.issues.map(({ message }) => line(issue.path, message));
+  return [line(issue.path, issue.message)];
+}
+
+/** Where a value came from: the variable that set it, or its line in the file (that of the group when it is missing). */
+function sourceOf(
+  path: readonly PropertyKey[],
+  { document, placeOf }: ParsedFile,
+  environment: Environment,
+): string {
+  const [variable] = overrides.find(([, [group, field]]) => group === path[0] && field === path[1]) ?? [];
+  if (variable && environment[variable]) return variable;
+  for (let length = path.length; length > 0; length--) {
+    const range = (
+      document.getIn(path.slice(0, length), true) as { range?: [number, number, number] } | undefined
+    )?.range;
+    if (range) return placeOf(range[0]);
+  }
+  return placeOf(0);
 }
 
 /** A credential without a key does not exist, and a provider without credentials serves nothing. */

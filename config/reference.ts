@@ -15,7 +15,7 @@ interface Node {
 }
 
 function boundsOf(node: Node): string {
-  if (node.enum) return node.enum.map((value) => `\`${value}\``).join(' ');
+  if (node.enum) return node.enum.map((value) => `\`${String(value)}\``).join(' ');
   if (node.minimum === undefined || node.maximum === undefined) return '';
   return `${node.minimum.toLocaleString('en')} – ${node.maximum.toLocaleString('en')}`;
 }

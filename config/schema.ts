@@ -189,6 +189,14 @@ const jobsSchema = z
     submit_max: count(1_000, 1, 10_000, 'Jobs one array body of POST /v1/jobs may submit.'),
     ledger_rows_max: count(1_000_000, 1_000, 100_000_000, 'Ledger rows kept per tenant (approximate).'),
   })
+  .refine((jobs) => jobs.lease_beat_ms * 2 <= jobs.lease_ms, {
+    path: ['lease_beat_ms'],
+    error: 'must be at most half of jobs.lease_ms, or living workers lose their jobs',
+  })
+  .refine((jobs) => jobs.retry_base_ms <= jobs.retry_max_ms, {
+    path: ['retry_base_ms'],
+    error: 'must not exceed jobs.retry_max_ms',
+  })
   .prefault({});
 
 const repliesSchema = z
@@ -315,6 +323,26 @@ const telemetrySchema = z
   })
   .prefault({});
 
+/** A key that two tenants share would let one act, and pay, for the other. */
+function refuseSharedKeys(
+  customers: Record<string, z.output<typeof customerSchema>>,
+  context: z.RefinementCtx,
+): void {
+  const owners = new Map<string, string>();
+  for (const [tenant, { keys }] of Object.entries(customers)) {
+    for (const [index, { key }] of keys.entries()) {
+      const owner = owners.get(key) ?? tenant;
+      if (owner !== tenant)
+        context.addIssue({
+          code: 'custom',
+          path: [tenant, 'keys', index, 'key'],
+          message: `the tenant ${owner} has the same key`,
+        });
+      if (key !== '') owners.set(key, tenant);
+    }
+  }
+}
+
 /** Every setting of Sluice. `npm run reference` writes REFERENCE.md from it. */
 export const settingsSchema = z.strictObject({
   http: httpSchema,
@@ -326,7 +354,7 @@ export const settingsSchema = z.strictObject({
   workers: workersSchema,
   telemetry: telemetrySchema,
   providers: z.record(name, providerSchema).describe('Providers by name.'),
-  customers: z.record(name, customerSchema).describe('Tenants by name.'),
+  customers: z.record(name, customerSchema).superRefine(refuseSharedKeys).describe('Tenants by name.'),
 });
 
 export type Settings = z.output<typeof settingsSchema>;

@@ -143,11 +143,6 @@ export const errorCatalog = {
     ...upstream,
     sentence: 'The provider sent an answer that is not valid: {reason}.',
   },
-  provider_refused: {
-    ...upstream,
-    retryable: false,
-    sentence: 'The provider refused the call and its answer could not be passed on (status {status}).',
-  },
   store_unavailable: {
     ...unavailable,
     sentence:

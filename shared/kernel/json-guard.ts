@@ -64,8 +64,8 @@ export function parseUntrustedJson(bytes: Uint8Array, maxDepth: number): unknown
   }
 }
 
-/** V8's message without the quoted snippet, which would repeat the caller's text. */
+/** V8's message without the snippet it quotes, which would repeat the caller's text. */
 function reasonOf(cause: unknown): string {
   const message = cause instanceof Error ? cause.message : 'unreadable';
-  return message.replace(/,? ?"?\.{0,3}".*" is not valid JSON$/s, '').replace(/ in JSON/, '');
+  return message.replace(/,? ?(?:\.{3})?".*"(?:\.{3})? is not valid JSON$/s, '').replace(/ in JSON/, '');
 }

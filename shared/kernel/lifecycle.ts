@@ -1,6 +1,9 @@
 import type { Clock } from './clock.ts';
 
-/** Something long-lived: `start` resolves when it is usable, `stop` when nothing of it is left running. */
+/**
+ * Something long-lived: `start` resolves when it is usable, `stop` when nothing of it is left running. `stop` may come
+ * at any time after `start` was called, also while it is under way or after it failed.
+ */
 export interface Service {
   readonly name: string;
   start(): Promise<void>;
@@ -15,11 +18,12 @@ export interface LifecycleOptions {
 }
 
 /**
- * Starts services in order and stops them in reverse. If one fails to start, those already started are stopped and
+ * Starts services in order and stops them in reverse. If one fails to start, it and those before it are stopped and
  * the error is thrown on. `stop` is idempotent and always ends: a service that hangs is reported and left behind.
+ * A stop while services start also ends the one that is starting, and no further one is started.
  */
 export class Lifecycle {
-  readonly #started: Service[] = [];
+  readonly #begun: Service[] = [];
   readonly #options: LifecycleOptions;
   #stopping: Promise<void> | undefined;
 
@@ -30,13 +34,19 @@ export class Lifecycle {
   async start(services: readonly Service[]): Promise<void> {
     for (const service of services) {
       try {
+        this.#refuseWhenStopping();
+        this.#begun.push(service);
         await service.start();
-        this.#started.push(service);
       } catch (error) {
         await this.stop();
         throw error;
       }
     }
+    this.#refuseWhenStopping();
+  }
+
+  #refuseWhenStopping(): void {
+    if (this.#stopping) throw new Error('stopped before everything was started');
   }
 
   stop(): Promise<void> {
@@ -45,7 +55,7 @@ export class Lifecycle {
   }
 
   async #stopAll(): Promise<void> {
-    for (const service of this.#started.toReversed()) {
+    for (const service of this.#begun.toReversed()) {
       const giveUp = new AbortController();
       const timedOut = this.#options.clock.sleep(this.#options.stopTimeoutMs, giveUp.signal).then(() => {
         if (!giveUp.signal.aborted) throw new Error(`still running after ${this.#options.stopTimeoutMs} ms`);

@@ -29,12 +29,27 @@ function processStat(pid: number): { startTicks: string; state: string } | undef
   return { state: fields[0] ?? '', startTicks: fields[19] ?? '' };
 }
 
-/** The presence of this process. Outside Linux `host` is empty, and nobody can prove anything. */
-export function ownPresence(): ProcessPresence {
+/** Whether the kernel says that there is no such process; a process of another user is there. */
+function isAbsent(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return false;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'ESRCH';
+  }
+}
+
+/** The presence of a process on this machine. Outside Linux `host` is empty, and nobody can prove anything. */
+export function presenceOf(pid: number): ProcessPresence {
   const bootId = readOr(() => readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim(), '');
   const namespace = readOr(() => readlinkSync('/proc/self/ns/pid'), '');
   const host = bootId && namespace ? `${hostname()} ${bootId} ${namespace}` : '';
-  return { host, pid: process.pid, startTicks: processStat(process.pid)?.startTicks ?? '' };
+  return { host, pid, startTicks: processStat(pid)?.startTicks ?? '' };
+}
+
+/** The presence of this process. */
+export function ownPresence(): ProcessPresence {
+  return presenceOf(process.pid);
 }
 
 /**
@@ -44,7 +59,7 @@ export function ownPresence(): ProcessPresence {
 export function isProvenDead(other: ProcessPresence, self: ProcessPresence): boolean {
   if (self.host === '' || other.host !== self.host) return false;
   const stat = processStat(other.pid);
-  return (
-    stat === undefined || stat.startTicks !== other.startTicks || stat.state === 'Z' || stat.state === 'X'
-  );
+  // A file that cannot be read (too many open files, a hidden /proc) proves nothing.
+  if (stat === undefined) return isAbsent(other.pid);
+  return stat.startTicks !== other.startTicks || stat.state === 'Z' || stat.state === 'X';
 }

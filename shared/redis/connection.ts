@@ -93,7 +93,11 @@ export function untilReady(connection: Redis, timeoutMs: number): Promise<void> 
 }
 
 const storeRetryAfterMs = 1_000;
-const scriptMistake = /^(ERR|WRONGTYPE|NOSCRIPT|WRONGPASS|NOPERM|NOAUTH|CROSSSLOT)/;
+const causeMaxLength = 500;
+/** Errors that come back however often one asks: a mistake of ours or of the configuration. */
+const lastingError = /^(ERR|WRONGTYPE|NOSCRIPT|WRONGPASS|NOPERM|NOAUTH|CROSSSLOT|EXECABORT)/;
+/** Redis repeats the arguments of a command it does not know. */
+const quotedArguments = /,? with args beginning with:.*$/s;
 
 /**
  * What an error of a Redis call means to a caller: `store_unavailable` for everything that passes by itself
@@ -103,7 +107,7 @@ const scriptMistake = /^(ERR|WRONGTYPE|NOSCRIPT|WRONGPASS|NOPERM|NOAUTH|CROSSSLO
 export function storeError(error: unknown): Error {
   if (error instanceof SluiceError) return error;
   const message = error instanceof Error ? error.message : String(error);
-  const cause = new Error(message.slice(0, 500));
-  if (error instanceof Error && error.name === 'ReplyError' && scriptMistake.test(message)) return cause;
+  const cause = new Error(message.replace(quotedArguments, '').slice(0, causeMaxLength));
+  if (error instanceof Error && error.name === 'ReplyError' && lastingError.test(message)) return cause;
   return new SluiceError('store_unavailable', { cause, retryAfterMs: storeRetryAfterMs });
 }

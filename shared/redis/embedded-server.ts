@@ -4,8 +4,15 @@ import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
+import { z } from 'zod';
 import type { Clock } from '#shared/kernel/clock.ts';
 import type { Service } from '#shared/kernel/lifecycle.ts';
+import {
+  isProvenDead,
+  ownPresence,
+  type ProcessPresence,
+  presenceOf,
+} from '#shared/kernel/process-presence.ts';
 import { libraryPathOf } from './find-server.ts';
 
 export interface EmbeddedServerOptions {
@@ -20,13 +27,13 @@ export interface EmbeddedServerOptions {
 }
 
 const pollMs = 20;
-const longestSocketPath = 100;
+const longestSocketPathBytes = 100;
 const stopTimeoutMs = 20_000;
 
 /** A path for the Unix socket: in the data folder, or in the temporary folder where that would be too long. */
 function socketPathFor(dataDir: string): string {
   const path = join(dataDir, 'redis.sock');
-  if (path.length <= longestSocketPath) return path;
+  if (Buffer.byteLength(path) <= longestSocketPathBytes) return path;
   const hash = createHash('sha256').update(dataDir).digest('hex').slice(0, 16);
   return join(tmpdir(), `sluice-${hash}.sock`);
 }
@@ -35,8 +42,8 @@ function isAlive(pid: number): boolean {
   try {
     process.kill(pid, 0);
     return true;
-  } catch {
-    return false;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'EPERM';
   }
 }
 
@@ -55,11 +62,27 @@ function answers(socketPath: string): Promise<boolean> {
   });
 }
 
+const presenceSchema = z.object({
+  host: z.string(),
+  pid: z.number().int().positive(),
+  startTicks: z.string(),
+});
+/** What `owner.json` in the data folder says: which Sluice uses the folder, and which server it runs there. */
+const ownerSchema = z.object({ app: presenceSchema, redis: presenceSchema.optional() });
+type Owner = z.infer<typeof ownerSchema>;
+
+/** Whether the process still runs; a process id alone tells it where nothing better is known. */
+function isRunning(process: ProcessPresence, self: ProcessPresence): boolean {
+  if (self.host === '') return isAlive(process.pid);
+  return process.host === self.host && !isProvenDead(process, self);
+}
+
 /**
  * A redis-server child with an append-only file (fsync every second), reachable only through a Unix socket.
  *
  * absent → starting → running → stopped. The child runs in its own process group, so that Ctrl-C reaches Sluice
- * first and Redis ends last. A server left behind by a killed process is adopted by the next start.
+ * first and Redis ends last. A server left behind by a killed process is adopted by the next start; two servers never
+ * write the same file.
  */
 export class EmbeddedServer implements Service {
   readonly name = 'embedded redis';
@@ -67,8 +90,12 @@ export class EmbeddedServer implements Service {
   readonly url: string;
   readonly #options: EmbeddedServerOptions;
   readonly #dataDir: string;
-  #pid: number | undefined;
+  readonly #self = ownPresence();
+  #server: ProcessPresence | undefined;
+  #ownsFolder = false;
+  #isUp = false;
   #stopping = false;
+  #output = '';
 
   constructor(options: EmbeddedServerOptions) {
     this.#options = options;
@@ -78,24 +105,23 @@ export class EmbeddedServer implements Service {
 
   async start(): Promise<void> {
     await mkdir(this.#dataDir, { recursive: true, mode: 0o700 });
-    const owner = await this.#readOwner();
-    if (owner && owner.app !== process.pid && isAlive(owner.app) && isAlive(owner.redis)) {
-      throw new Error(
-        `Another Sluice (process ${owner.app}) uses ${this.#dataDir}. Set SLUICE_DATA_DIR to another folder.`,
-      );
-    }
-    if (owner && isAlive(owner.redis) && (await answers(this.url))) this.#pid = owner.redis;
+    const left = await this.#takeFolder();
+    if (left && isRunning(left, this.#self)) this.#server = left;
     else await this.#spawn();
-    await writeFile(this.#ownerFile, JSON.stringify({ app: process.pid, redis: this.#pid }));
+    await this.#untilAnswers();
+    this.#isUp = true;
   }
 
   async stop(): Promise<void> {
     this.#stopping = true;
-    const pid = this.#pid;
-    if (pid === undefined || !isAlive(pid)) return;
-    process.kill(pid, 'SIGTERM');
-    for (let waitedMs = 0; isAlive(pid) && waitedMs < stopTimeoutMs; waitedMs += pollMs) {
-      await this.#options.clock.sleep(pollMs);
+    if (!this.#ownsFolder) return;
+    const server = this.#server;
+    if (server && isRunning(server, this.#self)) {
+      process.kill(server.pid, 'SIGTERM');
+      for (let waitedMs = 0; isRunning(server, this.#self); waitedMs += pollMs) {
+        if (waitedMs >= stopTimeoutMs) throw new Error(`the Redis process ${server.pid} is still running`);
+        await this.#options.clock.sleep(pollMs);
+      }
     }
     await rm(this.#ownerFile, { force: true });
   }
@@ -104,62 +130,99 @@ export class EmbeddedServer implements Service {
     return join(this.#dataDir, 'owner.json');
   }
 
-  async #readOwner(): Promise<{ app: number; redis: number } | undefined> {
+  /**
+   * Makes this process the owner of the folder; returns the server that a former owner ran there.
+   *
+   * @throws Error when another process uses it
+   */
+  async #takeFolder(): Promise<ProcessPresence | undefined> {
+    const { text, owner } = await this.#readOwner();
+    if (owner && (await this.#isInUse(owner.app))) throw this.#usedBy(owner.app.pid);
+    if (text !== undefined) await rm(this.#ownerFile, { force: true });
+    const taken: Owner = { app: this.#self, redis: owner?.redis };
+    // Of two that start at the same moment, one fails here.
+    await writeFile(this.#ownerFile, JSON.stringify(taken), { flag: 'wx' }).catch(
+      (cause: NodeJS.ErrnoException) => {
+        throw cause.code === 'EEXIST' ? this.#usedBy(undefined) : cause;
+      },
+    );
+    this.#ownsFolder = true;
+    return owner?.redis;
+  }
+
+  #usedBy(pid: number | undefined): Error {
+    const who = pid === undefined ? 'Another Sluice' : `Another Sluice (process ${pid})`;
+    return new Error(`${who} uses ${this.#dataDir}. Set SLUICE_DATA_DIR to another folder.`);
+  }
+
+  async #isInUse(app: ProcessPresence): Promise<boolean> {
+    const self = this.#self;
+    if (app.host === self.host && app.pid === self.pid && app.startTicks === self.startTicks) return false;
+    if (self.host !== '' && app.host === self.host) return !isProvenDead(app, self);
+    // A process of another container, or one on a system that tells no more than a process id.
+    return (self.host !== '' || isAlive(app.pid)) && (await answers(this.url));
+  }
+
+  /** The owner file; a text without an owner is what a crash left of it. */
+  async #readOwner(): Promise<{ text: string | undefined; owner: Owner | undefined }> {
     const text = await readFile(this.#ownerFile, 'utf8').catch(() => undefined);
-    return text === undefined ? undefined : JSON.parse(text);
+    try {
+      return { text, owner: text === undefined ? undefined : ownerSchema.parse(JSON.parse(text)) };
+    } catch {
+      return { text, owner: undefined };
+    }
   }
 
   async #spawn(): Promise<void> {
     await rm(this.url, { force: true });
+    if (this.#stopping) throw new Error('stopped before it was started');
     const libraryPath = libraryPathOf(this.#options.server);
     const child = spawn(this.#options.server, this.#arguments(), {
       detached: true,
       stdio: ['ignore', 'pipe', 'pipe'],
       env: libraryPath ? { LD_LIBRARY_PATH: libraryPath } : {},
     });
-    let output = '';
-    const keepOutput = (chunk: Buffer) => {
-      output = `${output}${chunk}`.slice(-2_000);
+    const keepOutput = (chunk: Buffer | Error) => {
+      this.#output = `${this.#output}${String(chunk)}`.slice(-2_000);
     };
     child.stdout.on('data', keepOutput);
     child.stderr.on('data', keepOutput);
-    let exited = false;
-    child.on('error', (error) => keepOutput(Buffer.from(String(error))));
+    child.on('error', keepOutput);
     child.on('exit', (code, signal) => {
-      exited = true;
-      if (!this.#stopping) this.#options.onUnexpectedExit(`code ${code}, signal ${signal}: ${output.trim()}`);
+      const detail = `code ${code}, signal ${signal}: ${this.#output.trim()}`;
+      if (this.#isUp && !this.#stopping) this.#options.onUnexpectedExit(detail);
     });
-    this.#pid = child.pid;
-    for (let waitedMs = 0; waitedMs < this.#options.startTimeoutMs; waitedMs += pollMs) {
-      if (exited || child.pid === undefined) break;
+    if (child.pid === undefined) return;
+    this.#server = presenceOf(child.pid);
+    const owner: Owner = { app: this.#self, redis: this.#server };
+    await writeFile(this.#ownerFile, JSON.stringify(owner));
+  }
+
+  async #untilAnswers(): Promise<void> {
+    const { clock, startTimeoutMs } = this.#options;
+    for (let waitedMs = 0; waitedMs < startTimeoutMs; waitedMs += pollMs) {
       if (await answers(this.url)) return;
-      await this.#options.clock.sleep(pollMs);
+      await clock.sleep(pollMs);
+      if (!this.#server || !isRunning(this.#server, this.#self)) break;
     }
-    throw new Error(`The embedded Redis did not start: ${output.trim()}`);
+    throw new Error(
+      `The embedded Redis${this.#server ? ` (process ${this.#server.pid})` : ''} did not start: ${this.#output.trim()}`,
+    );
   }
 
   #arguments(): string[] {
-    return [
-      '--port',
-      '0',
-      '--unixsocket',
-      this.url,
-      '--unixsocketperm',
-      '700',
-      '--dir',
-      this.#dataDir,
-      '--appendonly',
-      'yes',
-      '--appendfsync',
-      'everysec',
-      '--save',
-      '',
-      '--maxmemory-policy',
-      'noeviction',
-      '--hash-max-listpack-value',
-      '2048',
-      '--daemonize',
-      'no',
-    ];
+    const settings = {
+      port: '0',
+      unixsocket: this.url,
+      unixsocketperm: '700',
+      dir: this.#dataDir,
+      appendonly: 'yes',
+      appendfsync: 'everysec',
+      save: '',
+      'maxmemory-policy': 'noeviction',
+      'hash-max-listpack-value': '2048',
+      daemonize: 'no',
+    };
+    return Object.entries(settings).flatMap(([name, value]) => [`--${name}`, value]);
   }
 }

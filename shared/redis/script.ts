@@ -73,11 +73,10 @@ export async function runScript<Key extends string, Arg extends string, Reply>(
   for (const key of script.keys) parameters.push(call.keys[key]);
   for (const arg of script.args) parameters.push(call.args[arg]);
   if (call.rest) parameters.push(...call.rest);
-  try {
-    return script.reply.parse(await evaluate(redis, script, parameters));
-  } catch (error) {
+  const reply = await evaluate(redis, script, parameters).catch((error: unknown) => {
     throw storeError(error);
-  }
+  });
+  return script.reply.parse(reply);
 }
 
 async function evaluate(

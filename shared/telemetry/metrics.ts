@@ -26,75 +26,58 @@ export function createMetrics(options: { processMetrics: boolean }): Metrics {
   const registry = new Registry();
   const registers = [registry];
   if (options.processMetrics) collectDefaultMetrics({ register: registry });
+  const counter = <Label extends string>(name: string, help: string, ...labelNames: Label[]) =>
+    new Counter({ name, help, labelNames, registers });
+  const gauge = <Label extends string>(name: string, help: string, ...labelNames: Label[]) =>
+    new Gauge({ name, help, labelNames, registers });
+  const histogram = <Label extends string>(name: string, help: string, ...labelNames: Label[]) =>
+    new Histogram({ name, help, labelNames, buckets: waitBuckets, registers });
   return {
     registry,
-    jobsAccepted: new Counter({
-      name: 'sluice_jobs_accepted_total',
-      help: 'Jobs made durable.',
-      labelNames: ['tenant', 'pool'],
-      registers,
-    }),
-    jobsFinished: new Counter({
-      name: 'sluice_jobs_finished_total',
-      help: 'Jobs that reached a terminal state.',
-      labelNames: ['tenant', 'pool', 'state'],
-      registers,
-    }),
-    callsRefused: new Counter({
-      name: 'sluice_calls_refused_total',
-      help: 'Requests answered with an error of the catalogue.',
-      labelNames: ['code'],
-      registers,
-    }),
-    openCalls: new Gauge({ name: 'sluice_open_calls', help: 'Calls this ingress holds open.', registers }),
-    attempts: new Counter({
-      name: 'sluice_attempts_total',
-      help: 'Provider requests by result.',
-      labelNames: ['pool', 'credential', 'result'],
-      registers,
-    }),
-    queueWaitSeconds: new Histogram({
-      name: 'sluice_queue_wait_seconds',
-      help: 'Time from acceptance to the first attempt.',
-      labelNames: ['pool'],
-      buckets: waitBuckets,
-      registers,
-    }),
-    providerSeconds: new Histogram({
-      name: 'sluice_provider_seconds',
-      help: 'Time of one provider request.',
-      labelNames: ['pool'],
-      buckets: waitBuckets,
-      registers,
-    }),
-    tokens: new Counter({
-      name: 'sluice_tokens_total',
-      help: 'Tokens settled, by direction (input, output).',
-      labelNames: ['tenant', 'pool', 'direction'],
-      registers,
-    }),
-    runningJobs: new Gauge({
-      name: 'sluice_running_jobs',
-      help: 'Jobs this worker runs.',
-      labelNames: ['pool'],
-      registers,
-    }),
-    settleRetries: new Counter({
-      name: 'sluice_settle_retries_total',
-      help: 'Times a finished answer could not be stored at once.',
-      registers,
-    }),
-    swept: new Counter({
-      name: 'sluice_swept_total',
-      help: 'Jobs the sweeper mended, by action.',
-      labelNames: ['action'],
-      registers,
-    }),
-    backgroundErrors: new Counter({
-      name: 'sluice_background_errors_total',
-      help: 'Errors of parts that no caller waits for.',
-      labelNames: ['part'],
-      registers,
-    }),
+    jobsAccepted: counter('sluice_jobs_accepted_total', 'Jobs made durable.', 'tenant', 'pool'),
+    jobsFinished: counter(
+      'sluice_jobs_finished_total',
+      'Jobs that reached a terminal state.',
+      'tenant',
+      'pool',
+      'state',
+    ),
+    callsRefused: counter(
+      'sluice_calls_refused_total',
+      'Requests answered with an error of the catalogue.',
+      'code',
+    ),
+    openCalls: gauge('sluice_open_calls', 'Calls this ingress holds open.'),
+    attempts: counter(
+      'sluice_attempts_total',
+      'Provider requests by result.',
+      'pool',
+      'credential',
+      'result',
+    ),
+    queueWaitSeconds: histogram(
+      'sluice_queue_wait_seconds',
+      'Time from acceptance to the first attempt.',
+      'pool',
+    ),
+    providerSeconds: histogram('sluice_provider_seconds', 'Time of one provider request.', 'pool'),
+    tokens: counter(
+      'sluice_tokens_total',
+      'Tokens settled, by direction (input, output).',
+      'tenant',
+      'pool',
+      'direction',
+    ),
+    runningJobs: gauge('sluice_running_jobs', 'Jobs this worker runs.', 'pool'),
+    settleRetries: counter(
+      'sluice_settle_retries_total',
+      'Times a finished answer could not be stored at once.',
+    ),
+    swept: counter('sluice_swept_total', 'Jobs the sweeper mended, by action.', 'action'),
+    backgroundErrors: counter(
+      'sluice_background_errors_total',
+      'Errors of parts that no caller waits for.',
+      'part',
+    ),
   };
 }

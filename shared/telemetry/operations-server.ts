@@ -20,7 +20,7 @@ export class OperationsServer implements Service {
   constructor(options: OperationsServerOptions) {
     this.#options = options;
     this.#server = createServer((request, response) => {
-      this.#answer(request.url ?? '/', response).catch(() => response.destroy());
+      this.#answer(request.url?.split('?')[0] ?? '/', response).catch(() => response.destroy());
     });
     this.#server.requestTimeout = 10_000;
   }

@@ -66,30 +66,48 @@ export async function inSpan<T>(
   });
 }
 
-/** The trace context that travelled with a ticket. */
+/** The trace context that travelled with a ticket; one that cannot be read starts a trace of its own. */
 export function contextOf(traceMetadata: string | undefined): Context {
   if (!traceMetadata) return context.active();
-  return propagation.extract(context.active(), JSON.parse(traceMetadata) as Record<string, string>);
+  try {
+    return propagation.extract(context.active(), JSON.parse(traceMetadata));
+  } catch {
+    return context.active();
+  }
 }
 
 export { SpanKind };
 
+type BullSpan = ReturnType<Telemetry<Context>['tracer']['startSpan']>;
+
 /** Attributes of bullmq-otel that would carry results and reasons of failures into traces. */
 const leakingAttributes = new Set(['bullmq.job.result', 'bullmq.job.failed.reason']);
+
+function withoutLeaks<T extends object>(attributes: T | undefined): T {
+  return Object.fromEntries(
+    Object.entries(attributes ?? {}).filter(([key]) => !leakingAttributes.has(key)),
+  ) as T;
+}
+
+/** The span, closed to everything that may hold an answer or a prompt. */
+function closeLeaks(span: BullSpan): BullSpan {
+  const { addEvent, setAttribute, setAttributes, recordException } = span;
+  span.addEvent = (name, attributes) => addEvent.call(span, name, withoutLeaks(attributes));
+  span.setAttributes = (attributes) => setAttributes.call(span, withoutLeaks(attributes));
+  span.setAttribute = (key, value) => {
+    if (!leakingAttributes.has(key)) setAttribute.call(span, key, value);
+  };
+  span.recordException = (error, time) =>
+    recordException.call(span, { name: error instanceof Error ? error.name : 'error', message: '' }, time);
+  return span;
+}
 
 /** bullmq-otel without what leaks; undefined when tracing is off, so that BullMQ skips its spans. */
 export async function queueTelemetry(telemetry: Settings['telemetry']): Promise<Telemetry | undefined> {
   if (!telemetry.otlp_endpoint) return undefined;
   const { BullMQOtel } = await import('bullmq-otel');
   const inner = new BullMQOtel({ tracerName: 'bullmq' }) as Telemetry<Context>;
-  const startSpan: Telemetry<Context>['tracer']['startSpan'] = (...args) => {
-    const span = inner.tracer.startSpan(...args);
-    const addEvent = span.addEvent.bind(span);
-    span.addEvent = (name, attributes) => {
-      const kept = Object.entries(attributes ?? {}).filter(([key]) => !leakingAttributes.has(key));
-      addEvent(name, Object.fromEntries(kept));
-    };
-    return span;
-  };
+  const startSpan: Telemetry<Context>['tracer']['startSpan'] = (...args) =>
+    closeLeaks(inner.tracer.startSpan(...args));
   return { contextManager: inner.contextManager, tracer: { startSpan } };
 }

@@ -1,0 +1,117 @@
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { adapterOf, endpointUrl } from '../../../services/worker/providers/adapters.ts';
+import { tokenCount } from '../../../services/worker/providers/provider-adapter.ts';
+import { holds } from '../../harness/property.ts';
+
+const openai = adapterOf('openai');
+const anthropic = adapterOf('anthropic');
+
+describe('usage', () => {
+  test.each([
+    [
+      openai,
+      { prompt_tokens: 3, completion_tokens: 4, total_tokens: 7 },
+      { inputTokens: 3, outputTokens: 4 },
+    ],
+    [openai, { prompt_tokens: 3, total_tokens: 3 }, { inputTokens: 3, outputTokens: 0 }],
+    [openai, { prompt_tokens: 0, completion_tokens: 0 }, { inputTokens: 0, outputTokens: 0 }],
+    [anthropic, { input_tokens: 3, output_tokens: 4 }, { inputTokens: 3, outputTokens: 4 }],
+    [
+      anthropic,
+      { input_tokens: 3, output_tokens: 4, cache_creation_input_tokens: 10, cache_read_input_tokens: 100 },
+      { inputTokens: 113, outputTokens: 4 },
+    ],
+    [
+      anthropic,
+      { input_tokens: 3, output_tokens: 4, cache_creation_input_tokens: null },
+      { inputTokens: 3, outputTokens: 4 },
+    ],
+  ])('is read %#', (adapter, usage, expected) => {
+    expect(adapter.readUsage({ usage })).toEqual(expected);
+  });
+
+  test.each([
+    undefined,
+    null,
+    'text',
+    5,
+    [],
+    {},
+    { prompt_tokens: '3' },
+    { prompt_tokens: -1, completion_tokens: 1 },
+    { prompt_tokens: 1.5 },
+    { prompt_tokens: 1, completion_tokens: 'x' },
+    { input_tokens: 1 },
+    { input_tokens: 1, output_tokens: null },
+    { input_tokens: 1e12, output_tokens: 1 },
+  ])('that makes no sense is no usage: %j', (usage) => {
+    expect(openai.readUsage({ usage })).toBeUndefined();
+    expect(anthropic.readUsage({ usage })).toBeUndefined();
+  });
+
+  test('of any shape never throws, and is whole and not negative when it is read', async () => {
+    await holds(
+      500,
+      fc.property(fc.record({ usage: fc.anything() }, { requiredKeys: [] }), (answer) => {
+        for (const adapter of [openai, anthropic]) {
+          const usage = adapter.readUsage(answer);
+          if (!usage) continue;
+          for (const count of Object.values(usage)) expect(Number.isInteger(count) && count >= 0).toBe(true);
+        }
+      }),
+    );
+  });
+
+  test('a count is a whole number within reason', () => {
+    expect([0, 1, 1e9].map(tokenCount)).toEqual([0, 1, 1e9]);
+    for (const value of [
+      -1,
+      1e9 + 1,
+      0.5,
+      Number.NaN,
+      Number.POSITIVE_INFINITY,
+      '1',
+      null,
+      undefined,
+      true,
+      [1],
+    ])
+      expect(tokenCount(value)).toBeUndefined();
+  });
+});
+
+test('an answer is taken for one only in the form of its endpoint', () => {
+  const answers = [
+    ['/v1/chat/completions', openai, { choices: [] }],
+    ['/v1/embeddings', openai, { data: [] }],
+    ['/v1/messages', anthropic, { type: 'message', content: [] }],
+  ] as const;
+  for (const [endpoint, adapter, answer] of answers) {
+    expect(adapter.isAnswer(endpoint, answer)).toBe(true);
+    for (const other of [
+      {},
+      { error: {} },
+      { choices: {} },
+      { data: 'x' },
+      { type: 'message' },
+      { type: 'error', content: [] },
+    ]) {
+      expect(adapter.isAnswer(endpoint, other)).toBe(false);
+    }
+  }
+});
+
+test('the key travels where each dialect expects it', () => {
+  expect(openai.authHeaders('k')).toEqual({ authorization: 'Bearer k' });
+  expect(anthropic.authHeaders('k')).toEqual({ 'x-api-key': 'k', 'anthropic-version': '2023-06-01' });
+});
+
+test.each([
+  ['https://api.openai.com/v1', 'https://api.openai.com/v1/chat/completions'],
+  ['https://api.openai.com/v1/', 'https://api.openai.com/v1/chat/completions'],
+  ['https://host', 'https://host/v1/chat/completions'],
+  ['https://host/prefix//', 'https://host/prefix/v1/chat/completions'],
+])('a base URL with or without the version leads to the same place: %s', (base, expected) => {
+  expect(endpointUrl(base, '/v1/chat/completions')).toBe(expected);
+});

@@ -1,0 +1,3 @@
+-- write: stores its argument.
+redis.call('SET', first, text)
+return 'OK'
