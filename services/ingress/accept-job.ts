@@ -53,7 +53,10 @@ export async function acceptJob(parts: AcceptJobParts, submission: Submission): 
 }
 
 /** accept → enqueue for an awaited call: the wait is registered before the job can end. */
-export async function acceptAwaitedJob(parts: AcceptJobParts, submission: Submission): Promise<AcceptedJob & { awaited: Awaited }> {
+export async function acceptAwaitedJob(
+  parts: AcceptJobParts,
+  submission: Submission,
+): Promise<AcceptedJob & { awaited: Awaited }> {
   return inSpan(spans.accept, SpanKind.INTERNAL, { 'sluice.tenant': submission.tenant }, async () => {
     const jobId = newId('job');
     const awaited = parts.waiter.expect(submission.tenant, jobId);
@@ -64,7 +67,11 @@ export async function acceptAwaitedJob(parts: AcceptJobParts, submission: Submis
         return { jobId, joined: false, awaited };
       }
       awaited.cancel();
-      return { jobId: accepted.jobId, joined: true, awaited: await joinJob(parts, submission.tenant, accepted.jobId) };
+      return {
+        jobId: accepted.jobId,
+        joined: true,
+        awaited: await joinJob(parts, submission.tenant, accepted.jobId),
+      };
     } catch (error) {
       awaited.cancel();
       throw error;
@@ -90,24 +97,45 @@ export async function joinJob(parts: AcceptJobParts, tenant: string, jobId: stri
 
 type Taken = { kind: 'accepted' | 'joined'; jobId: string };
 
-async function acceptOnce(parts: AcceptJobParts, submission: Submission, jobId: string, waiter: string | undefined): Promise<Taken> {
+async function acceptOnce(
+  parts: AcceptJobParts,
+  submission: Submission,
+  jobId: string,
+  waiter: string | undefined,
+): Promise<Taken> {
   parts.storeGuard.refuseWhenFull();
   const accepted = await accept(parts, submission, jobId, waiter, undefined);
-  if (accepted.kind !== 'joined' || (await parts.jobs.view(submission.tenant, accepted.jobId))) return refuseOrTake(parts, submission, accepted);
+  if (accepted.kind !== 'joined' || (await parts.jobs.view(submission.tenant, accepted.jobId)))
+    return refuseOrTake(parts, submission, accepted);
   // The key outlived the record it points to: the key is free again.
   return refuseOrTake(parts, submission, await accept(parts, submission, jobId, waiter, accepted.jobId));
 }
 
-function accept(parts: AcceptJobParts, submission: Submission, jobId: string, waiter: string | undefined, goneJob: string | undefined): Promise<Accepted> {
+function accept(
+  parts: AcceptJobParts,
+  submission: Submission,
+  jobId: string,
+  waiter: string | undefined,
+  goneJob: string | undefined,
+): Promise<Accepted> {
   const { settings, jobs } = parts;
   const { tenant, request, idempotencyKey, runAtMs } = submission;
   const deadlineSeconds = submission.deadlineSeconds ?? settings.jobs.deadline_max_seconds;
-  const idempotency = idempotencyKey === undefined ? undefined : {
-    keyHash: sha256(idempotencyKey),
-    fingerprint: sha256(`${request.endpoint}\n${request.model}\n${request.body}`),
-  };
+  const idempotency =
+    idempotencyKey === undefined
+      ? undefined
+      : {
+          keyHash: sha256(idempotencyKey),
+          fingerprint: sha256(`${request.endpoint}\n${request.model}\n${request.body}`),
+        };
   return jobs.accept({
-    tenant, jobId, request, idempotency, goneJob, waiter, runAtMs,
+    tenant,
+    jobId,
+    request,
+    idempotency,
+    goneJob,
+    waiter,
+    runAtMs,
     depthLimit: settings.customers[tenant]!.max_queue_depth,
     deadlineMs: deadlineSeconds * 1_000,
   });
@@ -115,7 +143,11 @@ function accept(parts: AcceptJobParts, submission: Submission, jobId: string, wa
 
 const sha256 = (text: string) => createHash('sha256').update(text).digest('hex');
 
-function refuseOrTake({ settings, metrics }: AcceptJobParts, { tenant, request }: Submission, accepted: Accepted): Taken {
+function refuseOrTake(
+  { settings, metrics }: AcceptJobParts,
+  { tenant, request }: Submission,
+  accepted: Accepted,
+): Taken {
   switch (accepted.kind) {
     case 'accepted':
       metrics.jobsAccepted.inc({ tenant, pool: `${request.provider}/${request.pool}` });
@@ -126,7 +158,10 @@ function refuseOrTake({ settings, metrics }: AcceptJobParts, { tenant, request }
       throw new SluiceError('idempotency_mismatch', { fields: { job: accepted.jobId } });
     case 'queue_full': {
       const limit = settings.customers[tenant]!.max_queue_depth;
-      throw new SluiceError('queue_full', { fields: { axis: 'tenant', current: accepted.depth, limit }, retryAfterMs: queueFullRetryAfterMs });
+      throw new SluiceError('queue_full', {
+        fields: { axis: 'tenant', current: accepted.depth, limit },
+        retryAfterMs: queueFullRetryAfterMs,
+      });
     }
   }
 }
@@ -135,10 +170,17 @@ function refuseOrTake({ settings, metrics }: AcceptJobParts, { tenant, request }
  * Puts the ticket into the pool's queue. The job is durable already: should the queue be away just now, the caller is
  * not told to come back, and the sweeper enqueues it.
  */
-async function enqueue({ queueOf, clock, log }: AcceptJobParts, { tenant, request, runAtMs }: Submission, jobId: string): Promise<void> {
+async function enqueue(
+  { queueOf, clock, log }: AcceptJobParts,
+  { tenant, request, runAtMs }: Submission,
+  jobId: string,
+): Promise<void> {
   const delayMs = Math.max(0, (runAtMs ?? 0) - clock.nowMs());
   try {
-    await queueOf(request.provider, request.pool)!.enqueue({ tenant, job: jobId }, { priority: request.priority, delayMs });
+    await queueOf(request.provider, request.pool)!.enqueue(
+      { tenant, job: jobId },
+      { priority: request.priority, delayMs },
+    );
   } catch (error) {
     if (!(error instanceof SluiceError)) throw error;
     log.warn({ job: jobId, code: error.code }, 'accepted but not enqueued; the sweeper will');

@@ -1,14 +1,15 @@
+import type { AddressInfo } from 'node:net';
 import swagger from '@fastify/swagger';
 import swaggerUi from '@fastify/swagger-ui';
 import fastify, { type FastifyInstance, LogController } from 'fastify';
 import { jsonSchemaTransform, jsonSchemaTransformObject, validatorCompiler } from 'fastify-type-provider-zod';
-import type { AddressInfo } from 'node:net';
 import type { Settings } from '#config/schema.ts';
 import { JobStore } from '#shared/jobs/job-store.ts';
 import type { Clock } from '#shared/kernel/clock.ts';
 import { describeError } from '#shared/kernel/errors.ts';
 import { newId } from '#shared/kernel/ids.ts';
 import { Lifecycle, type Service } from '#shared/kernel/lifecycle.ts';
+import { poolIds } from '#shared/queue/pool-ids.ts';
 import { PoolQueue } from '#shared/queue/pool-queue.ts';
 import { openConnections, openRedis, type RedisConnection } from '#shared/redis/connection.ts';
 import { keys } from '#shared/redis/keys.ts';
@@ -17,7 +18,6 @@ import type { Logger } from '#shared/telemetry/logger.ts';
 import type { Metrics } from '#shared/telemetry/metrics.ts';
 import { queueTelemetry } from '#shared/telemetry/tracing.ts';
 import { VirtualKeys } from '#shared/tenants/virtual-keys.ts';
-import { poolIds } from '#shared/queue/pool-ids.ts';
 import type { IngressParts } from './ingress-parts.ts';
 import { ModelTable } from './model-table.ts';
 import { answerErrors } from './plugins/answer-errors.ts';
@@ -79,13 +79,20 @@ export function createIngressApp(options: IngressAppOptions): IngressApp {
   };
 }
 
-async function buildParts(options: IngressAppOptions, ingressId: string, redis: RedisConnection, blocking: RedisConnection): Promise<{ parts: IngressParts; services: Service[] }> {
+async function buildParts(
+  options: IngressAppOptions,
+  ingressId: string,
+  redis: RedisConnection,
+  blocking: RedisConnection,
+): Promise<{ parts: IngressParts; services: Service[] }> {
   const { settings, metrics, clock, log } = options;
   const telemetry = await queueTelemetry(settings.telemetry);
   const jobs = new JobStore(redis, settings.jobs);
   const queues = poolIds(settings).map((id) => new PoolQueue(id, redis, telemetry));
   const waiter = new OutcomeWaiter({
-    ingressId, blocking, clock,
+    ingressId,
+    blocking,
+    clock,
     settings: settings.replies,
     readOutcome: (tenant, jobId) => jobs.outcome(tenant, jobId),
     onError: (error) => {
@@ -95,7 +102,15 @@ async function buildParts(options: IngressAppOptions, ingressId: string, redis: 
   });
   const storeGuard = new StoreGuard(redis, clock, settings.redis.memory_max_percent);
   const parts: IngressParts = {
-    ingressId, settings, jobs, redis, waiter, storeGuard, metrics, clock, log,
+    ingressId,
+    settings,
+    jobs,
+    redis,
+    waiter,
+    storeGuard,
+    metrics,
+    clock,
+    log,
     models: new ModelTable(settings.providers),
     queueOf: (provider, pool) => queues.find(({ id }) => id.provider === provider && id.pool === pool),
   };
@@ -122,7 +137,11 @@ async function buildHttp(parts: IngressParts, probe: () => Promise<void>): Promi
   await app.register(swagger, {
     openapi: {
       openapi: '3.1.0',
-      info: { title: 'Sluice', version: '0.1.0', description: 'A durable, fair, rate-limit-exact broker for LLM calls.' },
+      info: {
+        title: 'Sluice',
+        version: '0.1.0',
+        description: 'A durable, fair, rate-limit-exact broker for LLM calls.',
+      },
       components: { securitySchemes: { key: { type: 'http', scheme: 'bearer' } } },
     },
     transform: jsonSchemaTransform,

@@ -10,25 +10,42 @@ const message = z.looseObject({ role: z.string() });
 const tokens = z.int().min(1).nullish();
 const stream = z.boolean().nullish();
 
-const chatBody = z.looseObject({
-  model, stream,
-  messages: z.array(message).min(1).describe('The conversation, as OpenAI defines it.'),
-  max_tokens: tokens,
-  max_completion_tokens: tokens,
-  temperature: z.number().nullish(),
-}).meta({ id: 'ChatCompletionRequest', description: 'OpenAI chat completion; parameters not named here are passed on untouched.' });
+const chatBody = z
+  .looseObject({
+    model,
+    stream,
+    messages: z.array(message).min(1).describe('The conversation, as OpenAI defines it.'),
+    max_tokens: tokens,
+    max_completion_tokens: tokens,
+    temperature: z.number().nullish(),
+  })
+  .meta({
+    id: 'ChatCompletionRequest',
+    description: 'OpenAI chat completion; parameters not named here are passed on untouched.',
+  });
 
-const embeddingsBody = z.looseObject({
-  model,
-  input: z.union([z.string(), z.array(z.union([z.string(), z.int(), z.array(z.int())])).min(1)]),
-}).meta({ id: 'EmbeddingRequest', description: 'OpenAI embedding; parameters not named here are passed on untouched.' });
+const embeddingsBody = z
+  .looseObject({
+    model,
+    input: z.union([z.string(), z.array(z.union([z.string(), z.int(), z.array(z.int())])).min(1)]),
+  })
+  .meta({
+    id: 'EmbeddingRequest',
+    description: 'OpenAI embedding; parameters not named here are passed on untouched.',
+  });
 
-const messagesBody = z.looseObject({
-  model, stream,
-  max_tokens: z.int().min(1),
-  messages: z.array(message).min(1).describe('The conversation, as Anthropic defines it.'),
-  temperature: z.number().nullish(),
-}).meta({ id: 'MessageRequest', description: 'Anthropic message; parameters not named here are passed on untouched.' });
+const messagesBody = z
+  .looseObject({
+    model,
+    stream,
+    max_tokens: z.int().min(1),
+    messages: z.array(message).min(1).describe('The conversation, as Anthropic defines it.'),
+    temperature: z.number().nullish(),
+  })
+  .meta({
+    id: 'MessageRequest',
+    description: 'Anthropic message; parameters not named here are passed on untouched.',
+  });
 
 /** What each endpoint must hold; everything else passes through. */
 export const callBodies = {

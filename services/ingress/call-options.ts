@@ -1,5 +1,5 @@
 import type { IncomingHttpHeaders } from 'node:http';
-import { deliveries, type Delivery } from '#shared/contracts/job.ts';
+import { type Delivery, deliveries } from '#shared/contracts/job.ts';
 import { SluiceError } from '#shared/kernel/errors.ts';
 
 /** How the caller wants its answer: held open for `waitMs`, or later. */
@@ -22,21 +22,27 @@ export interface CallOptions {
   continueOnDisconnect: boolean;
 }
 
-const invalid = (header: string, reason: string) => new SluiceError('invalid_header', { fields: { header, reason }, param: header });
+const invalid = (header: string, reason: string) =>
+  new SluiceError('invalid_header', { fields: { header, reason }, param: header });
 const one = (value: string | string[] | undefined) => (Array.isArray(value) ? value.join(', ') : value);
 
 /** RFC 7240 preferences we know; unknown ones are ignored, as the RFC asks. */
 export function readDoor(prefer: string | undefined): Door {
-  const preferences = (prefer ?? '').split(/[,;]/).map((part) => part.trim().toLowerCase()).filter(Boolean);
+  const preferences = (prefer ?? '')
+    .split(/[,;]/)
+    .map((part) => part.trim().toLowerCase())
+    .filter(Boolean);
   const wait = preferences.find((preference) => preference.startsWith('wait'));
   if (wait !== undefined) {
     const [, seconds] = /^wait\s*=\s*"?(\d{1,5})"?$/.exec(wait) ?? [];
-    if (seconds === undefined) throw invalid('prefer', 'wait must be a whole number of seconds, such as wait=30');
+    if (seconds === undefined)
+      throw invalid('prefer', 'wait must be a whole number of seconds, such as wait=30');
     if (!preferences.includes('respond-async') || Number(seconds) > 0) {
       return { kind: 'await', waitMs: Number(seconds) * 1_000, applied: `wait=${seconds}` };
     }
   }
-  if (preferences.includes('respond-async')) return { kind: 'deferred', waitMs: undefined, applied: 'respond-async' };
+  if (preferences.includes('respond-async'))
+    return { kind: 'deferred', waitMs: undefined, applied: 'respond-async' };
   return { kind: 'await', waitMs: undefined, applied: undefined };
 }
 
@@ -45,14 +51,16 @@ const classPriority: Record<string, number> = { interactive: 0, batch: 5 };
 export function readPriority(value: string | undefined): number {
   if (value === undefined) return 0;
   const priority = classPriority[value] ?? (/^\d$/.test(value) ? Number(value) : undefined);
-  if (priority === undefined) throw invalid('x-sluice-priority', 'use interactive, batch, or a digit from 0 (first) to 9 (last)');
+  if (priority === undefined)
+    throw invalid('x-sluice-priority', 'use interactive, batch, or a digit from 0 (first) to 9 (last)');
   return priority;
 }
 
 function readDeadline(value: string | undefined, maxSeconds: number): number | undefined {
   if (value === undefined) return undefined;
   const seconds = /^\d{1,8}$/.test(value) ? Number(value) : 0;
-  if (seconds < 1 || seconds > maxSeconds) throw invalid('x-sluice-deadline', `use whole seconds from 1 to ${maxSeconds}`);
+  if (seconds < 1 || seconds > maxSeconds)
+    throw invalid('x-sluice-deadline', `use whole seconds from 1 to ${maxSeconds}`);
   return seconds;
 }
 
@@ -64,7 +72,12 @@ export function readMoment(value: string | undefined, name: string): number | un
   return ms;
 }
 
-function readChoice<T extends string>(value: string | undefined, name: string, choices: readonly T[], preset: T): T {
+function readChoice<T extends string>(
+  value: string | undefined,
+  name: string,
+  choices: readonly T[],
+  preset: T,
+): T {
   if (value === undefined) return preset;
   if (!(choices as readonly string[]).includes(value)) throw invalid(name, `use ${choices.join(' or ')}`);
   return value as T;
@@ -79,7 +92,8 @@ export function readIdempotencyKey(value: string | undefined): string | undefine
 /** Reads every header by which a call says how it wants to be served. @throws SluiceError invalid_header */
 export function readCallOptions(headers: IncomingHttpHeaders, deadlineMaxSeconds: number): CallOptions {
   const header = (name: string) => one(headers[name]);
-  if (header('x-sluice-webhook') !== undefined) throw invalid('x-sluice-webhook', 'webhooks are not available yet');
+  if (header('x-sluice-webhook') !== undefined)
+    throw invalid('x-sluice-webhook', 'webhooks are not available yet');
   return {
     door: readDoor(header('prefer')),
     idempotencyKey: readIdempotencyKey(header('idempotency-key')),
@@ -87,7 +101,13 @@ export function readCallOptions(headers: IncomingHttpHeaders, deadlineMaxSeconds
     delivery: readChoice(header('x-sluice-delivery'), 'x-sluice-delivery', deliveries, 'retry'),
     deadlineSeconds: readDeadline(header('x-sluice-deadline'), deadlineMaxSeconds),
     runAtMs: readMoment(header('x-sluice-run-at'), 'x-sluice-run-at'),
-    continueOnDisconnect: readChoice(header('x-sluice-on-disconnect'), 'x-sluice-on-disconnect', ['cancel', 'continue'], 'cancel') === 'continue',
+    continueOnDisconnect:
+      readChoice(
+        header('x-sluice-on-disconnect'),
+        'x-sluice-on-disconnect',
+        ['cancel', 'continue'],
+        'cancel',
+      ) === 'continue',
   };
 }
 

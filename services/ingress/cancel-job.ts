@@ -21,7 +21,11 @@ const rounds = 3;
  * Cancels a job: a waiting one ends here and now, a running one is asked to stop and ends when its worker has settled
  * what it cost. Returns the state it is in, or `requested`.
  */
-export async function cancelJob(parts: CancelJobParts, tenant: string, jobId: string): Promise<'requested' | TerminalState> {
+export async function cancelJob(
+  parts: CancelJobParts,
+  tenant: string,
+  jobId: string,
+): Promise<'requested' | TerminalState> {
   for (let round = 0; round < rounds; round++) {
     const answer = await parts.jobs.requestCancel(tenant, jobId);
     if (answer === 'gone') throw new SluiceError('job_not_found', { fields: { job: jobId } });
@@ -31,7 +35,11 @@ export async function cancelJob(parts: CancelJobParts, tenant: string, jobId: st
   return 'requested';
 }
 
-async function cancelWaiting({ jobs, settings, redis, queueOf }: CancelJobParts, tenant: string, jobId: string): Promise<boolean> {
+async function cancelWaiting(
+  { jobs, settings, redis, queueOf }: CancelJobParts,
+  tenant: string,
+  jobId: string,
+): Promise<boolean> {
   const job = await jobs.view(tenant, jobId);
   if (!job) return false;
   const subject = { ...job, jobId, attempts: job.attempt, queueMs: 0, providerMs: 0 };
@@ -40,6 +48,8 @@ async function cancelWaiting({ jobs, settings, redis, queueOf }: CancelJobParts,
   if (settled.kind !== 'settled') return false;
   await announce(redis, settings.replies, settled.waiters, settlement.head, settlement.body);
   // Without its ticket the job takes no place in the queue; should this fail, `begin` finds the job settled.
-  await queueOf(job.provider, job.pool)?.remove(jobId).catch(() => undefined);
+  await queueOf(job.provider, job.pool)
+    ?.remove(jobId)
+    .catch(() => undefined);
   return true;
 }

@@ -5,23 +5,25 @@ import type { JobView } from '#shared/jobs/job-record.ts';
 const moment = z.int().nullable().describe('Seconds since the epoch.');
 
 /** The job object of the API. */
-export const jobObject = z.object({
-  id: z.string(),
-  object: z.literal('job'),
-  status: z.enum([...jobStates, 'scheduled']),
-  endpoint: z.string(),
-  model: z.string(),
-  provider: z.string(),
-  created_at: z.int().describe('Seconds since the epoch.'),
-  started_at: moment,
-  finished_at: moment,
-  attempts: z.array(attemptSchema),
-  wait_reason: z.string().nullable().describe('Why a waiting job waits.'),
-  usage: z.object({ input_tokens: z.int(), output_tokens: z.int() }).nullable(),
-  error: z.object({ code: z.string(), status: z.int() }).nullable(),
-  metadata: z.record(z.string(), z.string()),
-  urls: z.object({ self: z.string(), result: z.string(), cancel: z.string() }),
-}).meta({ id: 'Job' });
+export const jobObject = z
+  .object({
+    id: z.string(),
+    object: z.literal('job'),
+    status: z.enum([...jobStates, 'scheduled']),
+    endpoint: z.string(),
+    model: z.string(),
+    provider: z.string(),
+    created_at: z.int().describe('Seconds since the epoch.'),
+    started_at: moment,
+    finished_at: moment,
+    attempts: z.array(attemptSchema),
+    wait_reason: z.string().nullable().describe('Why a waiting job waits.'),
+    usage: z.object({ input_tokens: z.int(), output_tokens: z.int() }).nullable(),
+    error: z.object({ code: z.string(), status: z.int() }).nullable(),
+    metadata: z.record(z.string(), z.string()),
+    urls: z.object({ self: z.string(), result: z.string(), cancel: z.string() }),
+  })
+  .meta({ id: 'Job' });
 
 export type JobObject = z.infer<typeof jobObject>;
 

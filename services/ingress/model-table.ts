@@ -32,8 +32,10 @@ export class ModelTable {
   #add(provider: string, { dialect, pools }: ProviderSettings): void {
     for (const [pool, { models }] of Object.entries(pools)) {
       for (const model of models) {
-        if (model.endsWith('*')) this.#patterns.push({ provider, pool, model, dialect, prefix: model.slice(0, -1) });
-        else if (!this.#exact.has(`${dialect} ${model}`)) this.#exact.set(`${dialect} ${model}`, { provider, pool, model, dialect });
+        if (model.endsWith('*'))
+          this.#patterns.push({ provider, pool, model, dialect, prefix: model.slice(0, -1) });
+        else if (!this.#exact.has(`${dialect} ${model}`))
+          this.#exact.set(`${dialect} ${model}`, { provider, pool, model, dialect });
       }
     }
   }
@@ -42,7 +44,8 @@ export class ModelTable {
   resolve(name: string, endpoint: Endpoint): ModelPlace {
     const dialect = endpointDialect[endpoint];
     const place = this.#find(name, dialect, undefined) ?? this.#findQualified(name, dialect);
-    if (!place) throw new SluiceError('model_not_found', { fields: { model: name, endpoint }, param: 'model' });
+    if (!place)
+      throw new SluiceError('model_not_found', { fields: { model: name, endpoint }, param: 'model' });
     return place;
   }
 
@@ -54,8 +57,12 @@ export class ModelTable {
   #find(model: string, dialect: Dialect, provider: string | undefined): ModelPlace | undefined {
     const exact = this.#exact.get(`${dialect} ${model}`);
     if (exact && (provider === undefined || exact.provider === provider)) return exact;
-    const pattern = this.#patterns.find((each) =>
-      each.dialect === dialect && (provider === undefined || each.provider === provider) && model.startsWith(each.prefix));
+    const pattern = this.#patterns.find(
+      (each) =>
+        each.dialect === dialect &&
+        (provider === undefined || each.provider === provider) &&
+        model.startsWith(each.prefix),
+    );
     return pattern && { provider: pattern.provider, pool: pattern.pool, model };
   }
 

@@ -5,9 +5,15 @@ import type { Dialect } from './endpoint.ts';
 export function errorBody(dialect: Dialect, error: SluiceError, id: string): string {
   const { type, anthropicType } = error.entry;
   if (dialect === 'anthropic') {
-    return JSON.stringify({ type: 'error', error: { type: anthropicType, message: error.message, code: error.code }, request_id: id });
+    return JSON.stringify({
+      type: 'error',
+      error: { type: anthropicType, message: error.message, code: error.code },
+      request_id: id,
+    });
   }
-  return JSON.stringify({ error: { message: error.message, type, param: error.param ?? null, code: error.code, ...extras(error) } });
+  return JSON.stringify({
+    error: { message: error.message, type, param: error.param ?? null, code: error.code, ...extras(error) },
+  });
 }
 
 /** What a 429 of ours adds: how much there is, how much is used, and when to come back. */

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { endpoints } from './endpoint.ts';
+import type { endpoints } from './endpoint.ts';
 
 export const waitingStates = ['queued', 'running'] as const;
 export const terminalStates = ['succeeded', 'failed', 'cancelled', 'expired', 'outcome_unknown'] as const;

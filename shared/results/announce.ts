@@ -27,7 +27,10 @@ export async function announce(
   body: Buffer,
 ): Promise<void> {
   if (waiters.length === 0) return;
-  const message = encodeAnnouncement(JSON.stringify(head), body.length <= settings.inline_max_bytes ? body : undefined);
+  const message = encodeAnnouncement(
+    JSON.stringify(head),
+    body.length <= settings.inline_max_bytes ? body : undefined,
+  );
   await Promise.all(
     waiters.map((waiter) =>
       runScript(redis, announceScript, {

@@ -69,7 +69,8 @@ export class OutcomeWaiter implements Service {
     this.#options.blocking.disconnect();
     await this.#loop;
     const error = new SluiceError('shutting_down', { retryAfterMs: 1_000 });
-    for (const waiter of [...this.#waiters.values()].flatMap((set) => [...set])) this.#finish(waiter, () => waiter.reject(error));
+    for (const waiter of [...this.#waiters.values()].flatMap((set) => [...set]))
+      this.#finish(waiter, () => waiter.reject(error));
   }
 
   /** Registers a wait. Do it before the job can end, or call `readNow` after. */
@@ -113,7 +114,15 @@ export class OutcomeWaiter implements Service {
     const { blocking, settings, clock, ingressId, onError } = this.#options;
     while (!this.#stopped) {
       try {
-        const reply = await blocking.callBuffer('BLMPOP', blockSeconds, 1, keys.replies(ingressId), 'LEFT', 'COUNT', settings.batch);
+        const reply = await blocking.callBuffer(
+          'BLMPOP',
+          blockSeconds,
+          1,
+          keys.replies(ingressId),
+          'LEFT',
+          'COUNT',
+          settings.batch,
+        );
         for (const message of (reply as [Buffer, Buffer[]] | null)?.[1] ?? []) this.#receive(message);
       } catch (error) {
         if (this.#stopped) return;
@@ -137,7 +146,9 @@ export class OutcomeWaiter implements Service {
     this.#rereading = true;
     try {
       const now = this.#options.clock.monotonicMs();
-      const overdue = [...this.#waiters.values()].map(([waiter]) => waiter!).filter((waiter) => waiter.nextReadMs <= now);
+      const overdue = [...this.#waiters.values()]
+        .map(([waiter]) => waiter!)
+        .filter((waiter) => waiter.nextReadMs <= now);
       for (const waiter of overdue) waiter.nextReadMs = now + this.#options.settings.reread_ms;
       await Promise.all(overdue.map((waiter) => this.readNow(waiter.tenant, waiter.jobId)));
     } catch (error) {

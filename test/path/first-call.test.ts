@@ -1,5 +1,5 @@
-import { summarize } from '../../loadtest/simulator/arrivals/summary.ts';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { summarize } from '../../loadtest/simulator/arrivals/summary.ts';
 import { chat, startSluice, type TestSluice } from '../harness/sluice.ts';
 
 let sluice: TestSluice;

@@ -7,14 +7,22 @@ import type { Awaited } from '#shared/results/await-outcome.ts';
 export type AwaitEnd = { kind: 'outcome'; outcome: Outcome } | { kind: 'timeout' } | { kind: 'disconnected' };
 
 /** Holds a request open until its job ends, `waitMs` have passed, or the caller hangs up. */
-export async function awaitReply(reply: FastifyReply, awaited: Awaited, waitMs: number, clock: Clock): Promise<AwaitEnd> {
+export async function awaitReply(
+  reply: FastifyReply,
+  awaited: Awaited,
+  waitMs: number,
+  clock: Clock,
+): Promise<AwaitEnd> {
   const over = Promise.withResolvers<AwaitEnd>();
   const onClose = () => over.resolve({ kind: 'disconnected' });
   reply.raw.once('close', onClose);
   if (reply.raw.destroyed) onClose();
   const timer = clock.after(waitMs, () => over.resolve({ kind: 'timeout' }));
   try {
-    return await Promise.race([awaited.outcome.then((outcome) => ({ kind: 'outcome', outcome }) as const), over.promise]);
+    return await Promise.race([
+      awaited.outcome.then((outcome) => ({ kind: 'outcome', outcome }) as const),
+      over.promise,
+    ]);
   } finally {
     timer.cancel();
     reply.raw.off('close', onClose);

@@ -1,6 +1,5 @@
-import type { FastifyReply, FastifyRequest } from 'fastify';
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { ZodTypeProvider } from 'fastify-type-provider-zod';
-import type { FastifyInstance } from 'fastify';
 import { type Endpoint, endpoints } from '#shared/contracts/endpoint.ts';
 import { SluiceError } from '#shared/kernel/errors.ts';
 import { acceptAwaitedJob, acceptJob, type Submission } from '../accept-job.ts';
@@ -25,9 +24,21 @@ export function callRoutes(app: FastifyInstance, parts: IngressParts): void {
   }
 }
 
-async function answerCall(parts: IngressParts, endpoint: Endpoint, request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
+async function answerCall(
+  parts: IngressParts,
+  endpoint: Endpoint,
+  request: FastifyRequest,
+  reply: FastifyReply,
+): Promise<FastifyReply> {
   const options = readCallOptions(request.headers, parts.settings.jobs.deadline_max_seconds);
-  const call = readCall(endpoint, request.body, parts.models, options, readPassedHeaders(request.headers), {});
+  const call = readCall(
+    endpoint,
+    request.body,
+    parts.models,
+    options,
+    readPassedHeaders(request.headers),
+    {},
+  );
   const submission: Submission = {
     tenant: request.identity.tenant,
     request: call,
@@ -43,10 +54,17 @@ async function answerCall(parts: IngressParts, endpoint: Endpoint, request: Fast
   return holdOpen(parts, submission, options, request, reply);
 }
 
-async function holdOpen(parts: IngressParts, submission: Submission, options: CallOptions, request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
+async function holdOpen(
+  parts: IngressParts,
+  submission: Submission,
+  options: CallOptions,
+  request: FastifyRequest,
+  reply: FastifyReply,
+): Promise<FastifyReply> {
   const { settings, metrics, waiter, clock } = parts;
   const limit = settings.http.open_calls_max;
-  if (waiter.size >= limit) throw new SluiceError('too_many_waiting', { fields: { limit }, retryAfterMs: 1_000 });
+  if (waiter.size >= limit)
+    throw new SluiceError('too_many_waiting', { fields: { limit }, retryAfterMs: 1_000 });
   const { jobId, joined, awaited } = await acceptAwaitedJob(parts, submission);
   metrics.openCalls.inc();
   const maxMs = settings.jobs.await_max_seconds * 1_000;
@@ -67,8 +85,15 @@ async function holdOpen(parts: IngressParts, submission: Submission, options: Ca
  * A caller that hung up no longer wants its answer: the job is cancelled, unless it asked otherwise, may ask again
  * (Idempotency-Key), or somebody else awaits the same job.
  */
-async function onDisconnect(parts: IngressParts, { tenant, idempotencyKey }: Submission, options: CallOptions, joined: boolean, jobId: string): Promise<void> {
-  if (options.continueOnDisconnect || idempotencyKey !== undefined || joined || parts.waiter.isAwaited(jobId)) return;
+async function onDisconnect(
+  parts: IngressParts,
+  { tenant, idempotencyKey }: Submission,
+  options: CallOptions,
+  joined: boolean,
+  jobId: string,
+): Promise<void> {
+  if (options.continueOnDisconnect || idempotencyKey !== undefined || joined || parts.waiter.isAwaited(jobId))
+    return;
   try {
     if ((await parts.jobs.leave(tenant, jobId, parts.ingressId)) === 0) await cancelJob(parts, tenant, jobId);
   } catch (error) {

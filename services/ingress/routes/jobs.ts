@@ -2,8 +2,8 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { ZodTypeProvider } from 'fastify-type-provider-zod';
 import { z } from 'zod';
 import { endpoints } from '#shared/contracts/endpoint.ts';
-import { deliveries, jobStates } from '#shared/contracts/job.ts';
 import { problemBody } from '#shared/contracts/error-body.ts';
+import { deliveries, jobStates } from '#shared/contracts/job.ts';
 import { SluiceError } from '#shared/kernel/errors.ts';
 import { isJobId } from '#shared/kernel/ids.ts';
 import { acceptJob, joinJob, type Submission } from '../accept-job.ts';
@@ -11,29 +11,45 @@ import { invalidRequest, readCall } from '../call-body.ts';
 import { readDoor, readIdempotencyKey, readMoment, readPriority } from '../call-options.ts';
 import { cancelJob } from '../cancel-job.ts';
 import type { IngressParts } from '../ingress-parts.ts';
-import { jobObject, type JobObject } from '../job-object.ts';
+import { type JobObject, jobObject } from '../job-object.ts';
 import { awaitReply, sendOutcome } from '../replies/await-reply.ts';
 import { readJobObject, sendJob } from '../replies/send-job.ts';
 
-const jobSubmission = z.strictObject({
-  endpoint: z.enum(endpoints),
-  body: z.looseObject({}).describe('The body of that endpoint.'),
-  metadata: z.record(z.string().max(64), z.string().max(512)).refine((metadata) => Object.keys(metadata).length <= 16, 'at most 16 entries').default({}),
-  priority: z.union([z.enum(['interactive', 'batch']), z.int().min(0).max(9)]).default('interactive'),
-  delivery: z.enum(deliveries).default('retry'),
-  deadline_seconds: z.int().min(1).optional().describe('Not started by then: expired, nothing charged.'),
-  run_at: z.union([z.string(), z.int()]).optional().describe('RFC 3339, or seconds since the epoch.'),
-  idempotency_key: z.string().optional(),
-}).meta({ id: 'JobSubmission' });
+const jobSubmission = z
+  .strictObject({
+    endpoint: z.enum(endpoints),
+    body: z.looseObject({}).describe('The body of that endpoint.'),
+    metadata: z
+      .record(z.string().max(64), z.string().max(512))
+      .refine((metadata) => Object.keys(metadata).length <= 16, 'at most 16 entries')
+      .default({}),
+    priority: z.union([z.enum(['interactive', 'batch']), z.int().min(0).max(9)]).default('interactive'),
+    delivery: z.enum(deliveries).default('retry'),
+    deadline_seconds: z.int().min(1).optional().describe('Not started by then: expired, nothing charged.'),
+    run_at: z.union([z.string(), z.int()]).optional().describe('RFC 3339, or seconds since the epoch.'),
+    idempotency_key: z.string().optional(),
+  })
+  .meta({ id: 'JobSubmission' });
 
 const jobParams = z.object({ id: z.string() });
-const listQuery = z.object({
-  status: z.enum(jobStates).optional(),
-  after: z.string().optional().describe('Id of the last job of the page before.'),
-  limit: z.coerce.number().int().min(1).max(100).default(20),
-}).catchall(z.string()).describe('`metadata.<key>=<value>` keeps jobs with that metadata.');
+const listQuery = z
+  .object({
+    status: z.enum(jobStates).optional(),
+    after: z.string().optional().describe('Id of the last job of the page before.'),
+    limit: z.coerce.number().int().min(1).max(100).default(20),
+  })
+  .catchall(z.string())
+  .describe('`metadata.<key>=<value>` keeps jobs with that metadata.');
 
-const jobList = z.object({ object: z.literal('list'), data: z.array(jobObject), first_id: z.string().nullable(), last_id: z.string().nullable(), has_more: z.boolean() }).meta({ id: 'JobList' });
+const jobList = z
+  .object({
+    object: z.literal('list'),
+    data: z.array(jobObject),
+    first_id: z.string().nullable(),
+    last_id: z.string().nullable(),
+    has_more: z.boolean(),
+  })
+  .meta({ id: 'JobList' });
 /** Records one list request looks through, so that a rare filter cannot scan without bound. */
 const listScanMax = 1_000;
 const security = [{ key: [] }];
@@ -42,24 +58,38 @@ const tags = ['jobs'];
 export function jobRoutes(root: FastifyInstance, parts: IngressParts): void {
   const app = root.withTypeProvider<ZodTypeProvider>();
   const body = z.union([jobSubmission, z.array(jobSubmission)]);
-  app.post('/v1/jobs', { schema: { tags, security, body }, validatorCompiler: () => (value) => ({ value }) }, (request, reply) => submitJobs(parts, request, reply));
-  app.get('/v1/jobs', { schema: { tags, security, querystring: listQuery } }, async (request) => listJobs(parts, request, request.query));
+  app.post(
+    '/v1/jobs',
+    { schema: { tags, security, body }, validatorCompiler: () => (value) => ({ value }) },
+    (request, reply) => submitJobs(parts, request, reply),
+  );
+  app.get('/v1/jobs', { schema: { tags, security, querystring: listQuery } }, async (request) =>
+    listJobs(parts, request, request.query),
+  );
   app.get('/v1/jobs/:id', { schema: { tags, security, params: jobParams } }, async (request, reply) => {
     await waitIfAsked(parts, request, reply, request.params.id);
     return sendJob(parts, request, reply, 200, request.params.id);
   });
-  app.get('/v1/jobs/:id/result', { schema: { tags, security, params: jobParams } }, async (request, reply) => {
-    await waitIfAsked(parts, request, reply, request.params.id);
-    const outcome = await parts.jobs.outcome(request.identity.tenant, knownJobId(request.params.id));
-    return outcome ? sendOutcome(reply, outcome) : sendJob(parts, request, reply, 202, request.params.id);
-  });
-  app.post('/v1/jobs/:id/cancel', { schema: { tags, security, params: jobParams } }, async (request, reply) => {
-    const state = await cancelJob(parts, request.identity.tenant, knownJobId(request.params.id));
-    if (state !== 'requested' && state !== 'cancelled') {
-      throw new SluiceError('job_already_finished', { fields: { job: request.params.id, state } });
-    }
-    return sendJob(parts, request, reply, 200, request.params.id);
-  });
+  app.get(
+    '/v1/jobs/:id/result',
+    { schema: { tags, security, params: jobParams } },
+    async (request, reply) => {
+      await waitIfAsked(parts, request, reply, request.params.id);
+      const outcome = await parts.jobs.outcome(request.identity.tenant, knownJobId(request.params.id));
+      return outcome ? sendOutcome(reply, outcome) : sendJob(parts, request, reply, 202, request.params.id);
+    },
+  );
+  app.post(
+    '/v1/jobs/:id/cancel',
+    { schema: { tags, security, params: jobParams } },
+    async (request, reply) => {
+      const state = await cancelJob(parts, request.identity.tenant, knownJobId(request.params.id));
+      if (state !== 'requested' && state !== 'cancelled') {
+        throw new SluiceError('job_already_finished', { fields: { job: request.params.id, state } });
+      }
+      return sendJob(parts, request, reply, 200, request.params.id);
+    },
+  );
 }
 
 /** @throws SluiceError job_not_found for what cannot be an id, so that no stranger's text becomes part of a key */
@@ -69,18 +99,37 @@ function knownJobId(id: string): string {
 }
 
 /** Long-polls with `Prefer: wait=N`. */
-async function waitIfAsked(parts: IngressParts, request: FastifyRequest, reply: FastifyReply, id: string): Promise<void> {
+async function waitIfAsked(
+  parts: IngressParts,
+  request: FastifyRequest,
+  reply: FastifyReply,
+  id: string,
+): Promise<void> {
   const jobId = knownJobId(id);
   const door = readDoor(request.headers.prefer as string | undefined);
   if (door.waitMs === undefined) return;
   const awaited = await joinJob(parts, request.identity.tenant, jobId);
-  await awaitReply(reply, awaited, Math.min(door.waitMs, parts.settings.jobs.await_max_seconds * 1_000), parts.clock);
+  await awaitReply(
+    reply,
+    awaited,
+    Math.min(door.waitMs, parts.settings.jobs.await_max_seconds * 1_000),
+    parts.clock,
+  );
   reply.header('preference-applied', door.applied);
 }
 
-async function submitJobs(parts: IngressParts, request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
+async function submitJobs(
+  parts: IngressParts,
+  request: FastifyRequest,
+  reply: FastifyReply,
+): Promise<FastifyReply> {
   if (!Array.isArray(request.body)) {
-    const jobId = await submitJob(parts, request, request.body, request.headers['idempotency-key'] as string | undefined);
+    const jobId = await submitJob(
+      parts,
+      request,
+      request.body,
+      request.headers['idempotency-key'] as string | undefined,
+    );
     return sendJob(parts, request, reply, 202, jobId);
   }
   const limit = parts.settings.jobs.submit_max;
@@ -92,7 +141,11 @@ async function submitJobs(parts: IngressParts, request: FastifyRequest, reply: F
 }
 
 /** One entry of an array: its failure is its own. */
-async function submitOne(parts: IngressParts, request: FastifyRequest, body: unknown): Promise<{ status: number; job?: JobObject; error?: unknown }> {
+async function submitOne(
+  parts: IngressParts,
+  request: FastifyRequest,
+  body: unknown,
+): Promise<{ status: number; job?: JobObject; error?: unknown }> {
   try {
     const jobId = await submitJob(parts, request, body, undefined);
     return { status: 202, job: await readJobObject(parts, request, jobId) };
@@ -102,14 +155,22 @@ async function submitOne(parts: IngressParts, request: FastifyRequest, body: unk
   }
 }
 
-async function submitJob(parts: IngressParts, request: FastifyRequest, body: unknown, keyHeader: string | undefined): Promise<string> {
+async function submitJob(
+  parts: IngressParts,
+  request: FastifyRequest,
+  body: unknown,
+  keyHeader: string | undefined,
+): Promise<string> {
   const parsed = jobSubmission.safeParse(body);
   if (!parsed.success) throw invalidRequest(parsed.error);
   const { endpoint, metadata, delivery, deadline_seconds, run_at } = parsed.data;
   const options = { priority: readPriority(String(parsed.data.priority)), delivery };
   const maxSeconds = parts.settings.jobs.deadline_max_seconds;
   if (deadline_seconds !== undefined && deadline_seconds > maxSeconds) {
-    throw new SluiceError('invalid_request', { fields: { reason: `deadline_seconds: at most ${maxSeconds}` }, param: 'deadline_seconds' });
+    throw new SluiceError('invalid_request', {
+      fields: { reason: `deadline_seconds: at most ${maxSeconds}` },
+      param: 'deadline_seconds',
+    });
   }
   const submission: Submission = {
     tenant: request.identity.tenant,
@@ -121,10 +182,17 @@ async function submitJob(parts: IngressParts, request: FastifyRequest, body: unk
   return (await acceptJob(parts, submission)).jobId;
 }
 
-async function listJobs(parts: IngressParts, request: FastifyRequest, query: z.infer<typeof listQuery>): Promise<z.infer<typeof jobList>> {
-  const wanted = Object.entries(query).filter(([name]) => name.startsWith('metadata.')).map(([name, value]) => [name.slice('metadata.'.length), String(value)] as const);
+async function listJobs(
+  parts: IngressParts,
+  request: FastifyRequest,
+  query: z.infer<typeof listQuery>,
+): Promise<z.infer<typeof jobList>> {
+  const wanted = Object.entries(query)
+    .filter(([name]) => name.startsWith('metadata.'))
+    .map(([name, value]) => [name.slice('metadata.'.length), String(value)] as const);
   const isWanted = (job: JobObject) =>
-    (query.status === undefined || job.status === query.status) && wanted.every(([key, value]) => job.metadata[key] === value);
+    (query.status === undefined || job.status === query.status) &&
+    wanted.every(([key, value]) => job.metadata[key] === value);
   const { tenant } = request.identity;
   const found: JobObject[] = [];
   let after = query.after === undefined ? undefined : knownJobId(query.after);
@@ -148,4 +216,3 @@ function gone(error: unknown): undefined {
   if (error instanceof SluiceError && error.code === 'job_not_found') return undefined;
   throw error;
 }
-

@@ -6,7 +6,10 @@ const epoch = '1970-01-01T00:00:00Z';
 
 type Entry = ReturnType<ModelTable['list']>[number];
 
-function toModelObject({ model, provider, pool, dialect }: Entry, anthropic: boolean): Record<string, unknown> {
+function toModelObject(
+  { model, provider, pool, dialect }: Entry,
+  anthropic: boolean,
+): Record<string, unknown> {
   const sluice = { provider, pool: `${provider}/${pool}`, dialect };
   if (anthropic) return { type: 'model', id: model, display_name: model, created_at: epoch, sluice };
   return { id: model, object: 'model', created: 0, owned_by: provider, sluice };
@@ -24,8 +27,14 @@ export function modelRoutes(app: FastifyInstance, models: ModelTable): void {
   });
   app.get('/v1/models/*', { schema: { ...schema, hide: true } }, async (request) => {
     const name = (request.params as { '*': string })['*'];
-    const entry = models.list().find(({ model, provider }) => model === name || `${provider}/${model}` === name);
-    if (!entry) throw new SluiceError('model_not_found', { fields: { model: name, endpoint: 'any route' }, param: 'model' });
+    const entry = models
+      .list()
+      .find(({ model, provider }) => model === name || `${provider}/${model}` === name);
+    if (!entry)
+      throw new SluiceError('model_not_found', {
+        fields: { model: name, endpoint: 'any route' },
+        param: 'model',
+      });
     return toModelObject(entry, wantsAnthropic(request));
   });
 }
