@@ -20,7 +20,7 @@ import { queueTelemetry } from '#shared/telemetry/tracing.ts';
 import { VirtualKeys } from '#shared/tenants/virtual-keys.ts';
 import type { IngressParts } from './ingress-parts.ts';
 import { ModelTable } from './model-table.ts';
-import { answerErrors } from './plugins/answer-errors.ts';
+import { answerBrokenHttp, answerErrors, answerUnroutable } from './plugins/answer-errors.ts';
 import { authenticate } from './plugins/authenticate.ts';
 import { readJsonBodies } from './plugins/read-json.ts';
 import { callRoutes } from './routes/calls.ts';
@@ -130,6 +130,8 @@ async function buildHttp(parts: IngressParts, probe: () => Promise<void>): Promi
     forceCloseConnections: 'idle',
     return503OnClosing: true,
     http: { headersTimeout: headersTimeoutMs },
+    clientErrorHandler: answerBrokenHttp,
+    frameworkErrors: answerUnroutable,
   }) as unknown as FastifyInstance;
   app.setValidatorCompiler(validatorCompiler);
   readJsonBodies(app, http.body_max_depth);
