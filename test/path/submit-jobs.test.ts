@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { keys } from '#shared/redis/keys.ts';
 import { chat, startSluice, type TestSluice } from '../harness/sluice.ts';
 import { until } from '../harness/until.ts';
 import { arrivalsAt } from './support.ts';
@@ -60,11 +61,13 @@ test('202: in an array each entry has its own result', async () => {
 });
 
 test('400: an array of 1,001 jobs, of which none is taken', async () => {
-  const before = arrivalsAt(sluice.simulator).length;
+  const redis = sluice.redis.connect();
+  const before = await redis.zcard(keys.jobs('acme'));
   const response = await sluice.post(
     '/v1/jobs',
     Array.from({ length: 1_001 }, () => entry('many')),
   );
   expect([response.status, await response.json()]).toMatchObject([400, { code: 'invalid_request' }]);
-  expect(arrivalsAt(sluice.simulator)).toHaveLength(before);
+  expect(await redis.zcard(keys.jobs('acme'))).toBe(before);
+  redis.disconnect();
 });
