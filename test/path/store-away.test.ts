@@ -7,7 +7,12 @@ let sluice: TestSluice;
 beforeAll(async () => {
   sluice = await startSluice();
 });
-afterAll(() => sluice.stop());
+afterAll(async () => {
+  // A failed test leaves Redis dead, and a worker waits long for it before it stops.
+  await sluice.redis.kill();
+  await sluice.redis.start();
+  await sluice.stop();
+});
 
 const message = { model: 'claude-sonnet-5', max_tokens: 5, messages: [{ role: 'user', content: 'x' }] };
 const job = { endpoint: '/v1/chat/completions', body: chat() };
