@@ -34,7 +34,6 @@ beforeAll(async () => {
   simulator = await newSimulator();
   const settings = testSettings(simulator.url, {
     jobs: { attempts_max: 2, await_max_seconds: 5 },
-    redis: { command_timeout_ms: 500 },
   });
   // No redaction here: what is never logged needs none.
   const common = {
