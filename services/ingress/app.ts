@@ -1,8 +1,6 @@
 import type { AddressInfo } from 'node:net';
-import swagger from '@fastify/swagger';
-import swaggerUi from '@fastify/swagger-ui';
 import fastify, { type FastifyInstance, LogController } from 'fastify';
-import { jsonSchemaTransform, jsonSchemaTransformObject, validatorCompiler } from 'fastify-type-provider-zod';
+import { validatorCompiler } from 'fastify-type-provider-zod';
 import type { Settings } from '#config/schema.ts';
 import { JobStore } from '#shared/jobs/job-store.ts';
 import type { Clock } from '#shared/kernel/clock.ts';
@@ -20,8 +18,9 @@ import { queueTelemetry } from '#shared/telemetry/tracing.ts';
 import { VirtualKeys } from '#shared/tenants/virtual-keys.ts';
 import type { IngressParts } from './ingress-parts.ts';
 import { ModelTable } from './model-table.ts';
-import { answerErrors } from './plugins/answer-errors.ts';
+import { answerBrokenHttp, answerErrors, answerUnroutable } from './plugins/answer-errors.ts';
 import { authenticate } from './plugins/authenticate.ts';
+import { describeApi } from './plugins/describe-api.ts';
 import { readJsonBodies } from './plugins/read-json.ts';
 import { callRoutes } from './routes/calls.ts';
 import { healthRoutes } from './routes/health.ts';
@@ -130,24 +129,13 @@ async function buildHttp(parts: IngressParts, probe: () => Promise<void>): Promi
     forceCloseConnections: 'idle',
     return503OnClosing: true,
     http: { headersTimeout: headersTimeoutMs },
+    clientErrorHandler: answerBrokenHttp,
+    frameworkErrors: answerUnroutable,
   }) as unknown as FastifyInstance;
   app.setValidatorCompiler(validatorCompiler);
   readJsonBodies(app, http.body_max_depth);
   answerErrors(app, parts.metrics);
-  await app.register(swagger, {
-    openapi: {
-      openapi: '3.1.0',
-      info: {
-        title: 'Sluice',
-        version: '0.1.0',
-        description: 'A durable, fair, rate-limit-exact broker for LLM calls.',
-      },
-      components: { securitySchemes: { key: { type: 'http', scheme: 'bearer' } } },
-    },
-    transform: jsonSchemaTransform,
-    transformObject: jsonSchemaTransformObject,
-  });
-  await app.register(swaggerUi, { routePrefix: '/docs' });
+  await describeApi(app);
   healthRoutes(app, probe);
   await app.register(async (authenticated) => {
     authenticate(authenticated, new VirtualKeys(parts.settings.customers));

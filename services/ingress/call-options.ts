@@ -1,11 +1,12 @@
 import type { IncomingHttpHeaders } from 'node:http';
+import type { JobSettings } from '#config/schema.ts';
 import { type Delivery, deliveries } from '#shared/contracts/job.ts';
 import { SluiceError } from '#shared/kernel/errors.ts';
 
 /** How the caller wants its answer: held open for `waitMs`, or later. */
 export interface Door {
   kind: 'await' | 'deferred';
-  /** Longest wait, milliseconds; undefined means the configured bound. */
+  /** Longest wait the caller asked for, cut to the configured bound, milliseconds; undefined when it named none. */
   waitMs: number | undefined;
   /** What Preference-Applied says. */
   applied: string | undefined;
@@ -22,23 +23,31 @@ export interface CallOptions {
   continueOnDisconnect: boolean;
 }
 
-const invalid = (header: string, reason: string) =>
-  new SluiceError('invalid_header', { fields: { header, reason }, param: header });
+/** Where a value came from decides what its refusal is called. */
+export type ValueSource = 'header' | 'body';
+
+function invalid(name: string, reason: string, source: ValueSource = 'header'): SluiceError {
+  if (source === 'body')
+    return new SluiceError('invalid_request', { fields: { reason: `${name}: ${reason}` }, param: name });
+  return new SluiceError('invalid_header', { fields: { header: name, reason }, param: name });
+}
+
 const one = (value: string | string[] | undefined) => (Array.isArray(value) ? value.join(', ') : value);
 
 /** RFC 7240 preferences we know; unknown ones are ignored, as the RFC asks. */
-export function readDoor(prefer: string | undefined): Door {
+export function readDoor(prefer: string | undefined, awaitMaxSeconds: number): Door {
   const preferences = (prefer ?? '')
     .split(/[,;]/)
     .map((part) => part.trim().toLowerCase())
     .filter(Boolean);
-  const wait = preferences.find((preference) => preference.startsWith('wait'));
+  const wait = preferences.find((preference) => /^wait\s*(=|$)/.test(preference));
   if (wait !== undefined) {
     const [, seconds] = /^wait\s*=\s*"?(\d{1,5})"?$/.exec(wait) ?? [];
     if (seconds === undefined)
       throw invalid('prefer', 'wait must be a whole number of seconds, such as wait=30');
-    if (!preferences.includes('respond-async') || Number(seconds) > 0) {
-      return { kind: 'await', waitMs: Number(seconds) * 1_000, applied: `wait=${seconds}` };
+    const held = Math.min(Number(seconds), awaitMaxSeconds);
+    if (!preferences.includes('respond-async') || held > 0) {
+      return { kind: 'await', waitMs: held * 1_000, applied: `wait=${held}` };
     }
   }
   if (preferences.includes('respond-async'))
@@ -46,11 +55,14 @@ export function readDoor(prefer: string | undefined): Door {
   return { kind: 'await', waitMs: undefined, applied: undefined };
 }
 
-const classPriority: Record<string, number> = { interactive: 0, batch: 5 };
+const classPriority = new Map([
+  ['interactive', 0],
+  ['batch', 5],
+]);
 
 export function readPriority(value: string | undefined): number {
   if (value === undefined) return 0;
-  const priority = classPriority[value] ?? (/^\d$/.test(value) ? Number(value) : undefined);
+  const priority = classPriority.get(value) ?? (/^\d$/.test(value) ? Number(value) : undefined);
   if (priority === undefined)
     throw invalid('x-sluice-priority', 'use interactive, batch, or a digit from 0 (first) to 9 (last)');
   return priority;
@@ -64,11 +76,24 @@ function readDeadline(value: string | undefined, maxSeconds: number): number | u
   return seconds;
 }
 
-/** A moment: RFC 3339, or seconds since the epoch. */
-export function readMoment(value: string | undefined, name: string): number | undefined {
+const rfc3339 = /^\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)$/;
+
+function momentMs(value: string): number {
+  if (/^\d{9,11}$/.test(value)) return Number(value) * 1_000;
+  return rfc3339.test(value) ? Date.parse(value) : Number.NaN;
+}
+
+/** Earliest start: RFC 3339, or seconds since the epoch; milliseconds since the epoch. Must come before `latestMs`. */
+export function readRunAt(
+  value: string | undefined,
+  name: string,
+  latestMs: number,
+  source: ValueSource = 'header',
+): number | undefined {
   if (value === undefined) return undefined;
-  const ms = /^\d{9,11}$/.test(value) ? Number(value) * 1_000 : Date.parse(value);
-  if (Number.isNaN(ms)) throw invalid(name, 'use an RFC 3339 time, or seconds since 1970');
+  const ms = momentMs(value);
+  if (Number.isNaN(ms)) throw invalid(name, 'use an RFC 3339 time, or seconds since 1970', source);
+  if (ms > latestMs) throw invalid(name, 'the job would expire before it starts', source);
   return ms;
 }
 
@@ -83,24 +108,34 @@ function readChoice<T extends string>(
   return value as T;
 }
 
-export function readIdempotencyKey(value: string | undefined): string | undefined {
+export function readIdempotencyKey(
+  value: string | undefined,
+  name = 'idempotency-key',
+  source: ValueSource = 'header',
+): string | undefined {
   if (value === undefined) return undefined;
-  if (value.length === 0 || value.length > 255) throw invalid('idempotency-key', 'use 1 to 255 characters');
+  if (value.length === 0 || value.length > 255) throw invalid(name, 'use 1 to 255 characters', source);
   return value;
 }
 
 /** Reads every header by which a call says how it wants to be served. @throws SluiceError invalid_header */
-export function readCallOptions(headers: IncomingHttpHeaders, deadlineMaxSeconds: number): CallOptions {
+export function readCallOptions(
+  headers: IncomingHttpHeaders,
+  jobs: Pick<JobSettings, 'await_max_seconds' | 'deadline_max_seconds'>,
+  nowMs: number,
+): CallOptions {
   const header = (name: string) => one(headers[name]);
   if (header('x-sluice-webhook') !== undefined)
     throw invalid('x-sluice-webhook', 'webhooks are not available yet');
+  const deadlineSeconds = readDeadline(header('x-sluice-deadline'), jobs.deadline_max_seconds);
+  const latestMs = nowMs + (deadlineSeconds ?? jobs.deadline_max_seconds) * 1_000;
   return {
-    door: readDoor(header('prefer')),
+    door: readDoor(header('prefer'), jobs.await_max_seconds),
     idempotencyKey: readIdempotencyKey(header('idempotency-key')),
     priority: readPriority(header('x-sluice-priority')),
     delivery: readChoice(header('x-sluice-delivery'), 'x-sluice-delivery', deliveries, 'retry'),
-    deadlineSeconds: readDeadline(header('x-sluice-deadline'), deadlineMaxSeconds),
-    runAtMs: readMoment(header('x-sluice-run-at'), 'x-sluice-run-at'),
+    deadlineSeconds,
+    runAtMs: readRunAt(header('x-sluice-run-at'), 'x-sluice-run-at', latestMs),
     continueOnDisconnect:
       readChoice(
         header('x-sluice-on-disconnect'),

@@ -1,16 +1,35 @@
+import { STATUS_CODES } from 'node:http';
+import type { Socket } from 'node:net';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import { hasZodFastifySchemaValidationErrors } from 'fastify-type-provider-zod';
 import { errorBody, problemBody } from '#shared/contracts/error-body.ts';
 import { describeError, SluiceError } from '#shared/kernel/errors.ts';
 import type { Metrics } from '#shared/telemetry/metrics.ts';
 
 type Shape = 'openai' | 'anthropic' | 'problem';
 
+const ownRoutes = ['/v1/jobs', '/readyz', '/healthz'];
+
 function shapeOf(request: FastifyRequest): Shape {
   if (request.url.startsWith('/v1/messages')) return 'anthropic';
   if (request.url.startsWith('/v1/models') && request.headers['anthropic-version'] !== undefined)
     return 'anthropic';
-  return request.url.startsWith('/v1/jobs') ? 'problem' : 'openai';
+  return ownRoutes.some((route) => request.url.startsWith(route)) ? 'problem' : 'openai';
 }
+
+/** The first thing wrong with a query, as one sentence. */
+function invalidQuery(error: unknown): SluiceError | undefined {
+  if (!hasZodFastifySchemaValidationErrors(error)) return undefined;
+  const [issue] = error.validation;
+  const param = issue?.instancePath.split('/').filter(Boolean).join('.');
+  return new SluiceError('invalid_request', {
+    fields: { reason: `${param || 'The query'}: ${issue?.message ?? 'not valid'}` },
+    ...(param ? { param } : {}),
+  });
+}
+
+const notHttp = (cause: unknown) =>
+  new SluiceError('invalid_request', { fields: { reason: 'The request is not valid HTTP.' }, cause });
 
 /** What Fastify's own errors mean in our catalogue. */
 function catalogued(error: unknown, request: FastifyRequest): SluiceError {
@@ -22,11 +41,9 @@ function catalogued(error: unknown, request: FastifyRequest): SluiceError {
   if (code === 'FST_ERR_CTP_INVALID_MEDIA_TYPE') return new SluiceError('unsupported_media_type');
   if (code === 'FST_ERR_CTP_EMPTY_JSON_BODY')
     return new SluiceError('invalid_json', { fields: { reason: 'it is empty' } });
-  if (status >= 400 && status < 500)
-    return new SluiceError('invalid_request', {
-      fields: { reason: 'The request is not valid HTTP.' },
-      cause: error,
-    });
+  const query = invalidQuery(error);
+  if (query) return query;
+  if (status >= 400 && status < 500) return notHttp(error);
   return new SluiceError('internal', { fields: { request: request.id }, cause: error });
 }
 
@@ -42,6 +59,31 @@ function send(reply: FastifyReply, request: FastifyRequest, error: SluiceError):
     .code(error.entry.status);
   if (shape === 'problem') return reply.type('application/problem+json').send(problemBody(error, request.id));
   return reply.type('application/json').send(errorBody(shape, error, request.id));
+}
+
+/** A path that cannot be read reaches no route and no error handler; Fastify asks here instead. */
+export function answerUnroutable(error: unknown, request: FastifyRequest, reply: FastifyReply): void {
+  void send(reply, request, catalogued(error, request));
+}
+
+const clientErrorStatus: Record<string, number> = { HPE_HEADER_OVERFLOW: 431, ERR_HTTP_REQUEST_TIMEOUT: 408 };
+
+/** What is not HTTP has no request and no route: the answer is written to the socket, which is then closed. */
+export function answerBrokenHttp(error: NodeJS.ErrnoException, socket: Socket): void {
+  if (error.code === 'ECONNRESET' || socket.destroyed) return;
+  if (!socket.writable) {
+    socket.destroy();
+    return;
+  }
+  const status = clientErrorStatus[error.code ?? ''] ?? 400;
+  const body = errorBody('openai', notHttp(error), '');
+  const head = [
+    `HTTP/1.1 ${status} ${STATUS_CODES[status]}`,
+    'content-type: application/json',
+    `content-length: ${Buffer.byteLength(body)}`,
+    'connection: close',
+  ];
+  socket.end(`${head.join('\r\n')}\r\n\r\n${body}`);
 }
 
 /** Every error leaves in the shape of its route, with a code of the catalogue and nothing internal. */

@@ -1,29 +1,38 @@
 import type { FastifyReply } from 'fastify';
 import type { Outcome } from '#shared/contracts/outcome.ts';
-import type { Clock } from '#shared/kernel/clock.ts';
 import { SluiceError } from '#shared/kernel/errors.ts';
 import type { Awaited } from '#shared/results/await-outcome.ts';
+import type { IngressParts } from '../ingress-parts.ts';
 
 export type AwaitEnd = { kind: 'outcome'; outcome: Outcome } | { kind: 'timeout' } | { kind: 'disconnected' };
 
+export type AwaitReplyParts = Pick<IngressParts, 'settings' | 'waiter' | 'metrics' | 'clock'>;
+
+/** Asked before a wait is registered, so that open calls have a bound. @throws SluiceError too_many_waiting */
+export function refuseTooManyWaiting({ settings, waiter }: AwaitReplyParts): void {
+  const limit = settings.http.open_calls_max;
+  if (waiter.size >= limit)
+    throw new SluiceError('too_many_waiting', { fields: { limit }, retryAfterMs: 1_000 });
+}
+
 /** Holds a request open until its job ends, `waitMs` have passed, or the caller hangs up. */
 export async function awaitReply(
+  { metrics, clock }: AwaitReplyParts,
   reply: FastifyReply,
   awaited: Awaited,
   waitMs: number,
-  clock: Clock,
 ): Promise<AwaitEnd> {
   const over = Promise.withResolvers<AwaitEnd>();
   const onClose = () => over.resolve({ kind: 'disconnected' });
   reply.raw.once('close', onClose);
   if (reply.raw.destroyed) onClose();
   const timer = clock.after(waitMs, () => over.resolve({ kind: 'timeout' }));
+  metrics.openCalls.inc();
   try {
-    return await Promise.race([
-      awaited.outcome.then((outcome) => ({ kind: 'outcome', outcome }) as const),
-      over.promise,
-    ]);
+    const outcome = awaited.outcome.then((outcome) => ({ kind: 'outcome', outcome }) as const);
+    return await Promise.race([outcome, over.promise]);
   } finally {
+    metrics.openCalls.dec();
     timer.cancel();
     reply.raw.off('close', onClose);
     awaited.cancel();

@@ -4,7 +4,7 @@ import type { IngressParts } from '../ingress-parts.ts';
 import { type JobObject, toJobObject } from '../job-object.ts';
 
 /** How the caller reaches this API: as configured, or as it called. */
-export function baseUrlOf(parts: Pick<IngressParts, 'settings'>, request: FastifyRequest): string {
+function baseUrlOf(parts: Pick<IngressParts, 'settings'>, request: FastifyRequest): string {
   return parts.settings.http.public_url?.replace(/\/+$/, '') ?? `${request.protocol}://${request.host}`;
 }
 

@@ -7,7 +7,7 @@ import { callBodies, readCall } from '../call-body.ts';
 import { type CallOptions, readCallOptions, readPassedHeaders } from '../call-options.ts';
 import { cancelJob } from '../cancel-job.ts';
 import type { IngressParts } from '../ingress-parts.ts';
-import { awaitReply, sendOutcome } from '../replies/await-reply.ts';
+import { awaitReply, refuseTooManyWaiting, sendOutcome } from '../replies/await-reply.ts';
 import { sendJob } from '../replies/send-job.ts';
 
 /** The drop-in routes: a call held open until its answer is there, or handed over as a job. */
@@ -30,7 +30,7 @@ async function answerCall(
   request: FastifyRequest,
   reply: FastifyReply,
 ): Promise<FastifyReply> {
-  const options = readCallOptions(request.headers, parts.settings.jobs.deadline_max_seconds);
+  const options = readCallOptions(request.headers, parts.settings.jobs, parts.clock.nowMs());
   const call = readCall(
     endpoint,
     request.body,
@@ -61,15 +61,10 @@ async function holdOpen(
   request: FastifyRequest,
   reply: FastifyReply,
 ): Promise<FastifyReply> {
-  const { settings, metrics, waiter, clock } = parts;
-  const limit = settings.http.open_calls_max;
-  if (waiter.size >= limit)
-    throw new SluiceError('too_many_waiting', { fields: { limit }, retryAfterMs: 1_000 });
+  refuseTooManyWaiting(parts);
   const { jobId, joined, awaited } = await acceptAwaitedJob(parts, submission);
-  metrics.openCalls.inc();
-  const maxMs = settings.jobs.await_max_seconds * 1_000;
-  const waitMs = Math.min(options.door.waitMs ?? maxMs, maxMs);
-  const end = await awaitReply(reply, awaited, waitMs, clock).finally(() => metrics.openCalls.dec());
+  const waitMs = options.door.waitMs ?? parts.settings.jobs.await_max_seconds * 1_000;
+  const end = await awaitReply(parts, reply, awaited, waitMs);
   if (end.kind === 'outcome') return sendOutcome(reply, end.outcome);
   if (end.kind === 'disconnected') {
     await onDisconnect(parts, submission, options, joined, jobId);

@@ -8,11 +8,11 @@ import { SluiceError } from '#shared/kernel/errors.ts';
 import { isJobId } from '#shared/kernel/ids.ts';
 import { acceptJob, joinJob, type Submission } from '../accept-job.ts';
 import { invalidRequest, readCall } from '../call-body.ts';
-import { readDoor, readIdempotencyKey, readMoment, readPriority } from '../call-options.ts';
+import { readDoor, readIdempotencyKey, readPriority, readRunAt } from '../call-options.ts';
 import { cancelJob } from '../cancel-job.ts';
 import type { IngressParts } from '../ingress-parts.ts';
 import { type JobObject, jobObject } from '../job-object.ts';
-import { awaitReply, sendOutcome } from '../replies/await-reply.ts';
+import { awaitReply, refuseTooManyWaiting, sendOutcome } from '../replies/await-reply.ts';
 import { readJobObject, sendJob } from '../replies/send-job.ts';
 
 const jobSubmission = z
@@ -34,14 +34,14 @@ const jobSubmission = z
 const jobParams = z.object({ id: z.string() });
 const listQuery = z
   .object({
-    status: z.enum(jobStates).optional(),
+    status: z.enum([...jobStates, 'scheduled']).optional(),
     after: z.string().optional().describe('Id of the last job of the page before.'),
     limit: z.coerce.number().int().min(1).max(100).default(20),
   })
   .catchall(z.string())
   .describe('`metadata.<key>=<value>` keeps jobs with that metadata.');
 
-const jobList = z
+export const jobList = z
   .object({
     object: z.literal('list'),
     data: z.array(jobObject),
@@ -52,6 +52,8 @@ const jobList = z
   .meta({ id: 'JobList' });
 /** Records one list request looks through, so that a rare filter cannot scan without bound. */
 const listScanMax = 1_000;
+/** Entries of an array taken in at the same time: all at once would wait for each other past the command time-out. */
+const submittedTogether = 50;
 const security = [{ key: [] }];
 const tags = ['jobs'];
 
@@ -106,15 +108,11 @@ async function waitIfAsked(
   id: string,
 ): Promise<void> {
   const jobId = knownJobId(id);
-  const door = readDoor(request.headers.prefer as string | undefined);
+  const door = readDoor(request.headers.prefer as string | undefined, parts.settings.jobs.await_max_seconds);
   if (door.waitMs === undefined) return;
+  refuseTooManyWaiting(parts);
   const awaited = await joinJob(parts, request.identity.tenant, jobId);
-  await awaitReply(
-    reply,
-    awaited,
-    Math.min(door.waitMs, parts.settings.jobs.await_max_seconds * 1_000),
-    parts.clock,
-  );
+  await awaitReply(parts, reply, awaited, door.waitMs);
   reply.header('preference-applied', door.applied);
 }
 
@@ -136,7 +134,11 @@ async function submitJobs(
   if (request.body.length === 0 || request.body.length > limit) {
     throw new SluiceError('invalid_request', { fields: { reason: `Submit 1 to ${limit} jobs at once.` } });
   }
-  const data = await Promise.all(request.body.map((each) => submitOne(parts, request, each)));
+  const data: Awaited<ReturnType<typeof submitOne>>[] = [];
+  for (let from = 0; from < request.body.length; from += submittedTogether) {
+    const some = request.body.slice(from, from + submittedTogether);
+    data.push(...(await Promise.all(some.map((each) => submitOne(parts, request, each)))));
+  }
   return reply.code(202).send({ object: 'list', data });
 }
 
@@ -172,12 +174,14 @@ async function submitJob(
       param: 'deadline_seconds',
     });
   }
+  const latestMs = parts.clock.nowMs() + (deadline_seconds ?? maxSeconds) * 1_000;
+  const fieldKey = readIdempotencyKey(parsed.data.idempotency_key, 'idempotency_key', 'body');
   const submission: Submission = {
     tenant: request.identity.tenant,
     request: readCall(endpoint, parsed.data.body, parts.models, options, {}, metadata),
-    idempotencyKey: readIdempotencyKey(parsed.data.idempotency_key ?? keyHeader),
+    idempotencyKey: fieldKey ?? readIdempotencyKey(keyHeader),
     deadlineSeconds: deadline_seconds,
-    runAtMs: readMoment(run_at === undefined ? undefined : String(run_at), 'run_at'),
+    runAtMs: readRunAt(run_at === undefined ? undefined : String(run_at), 'run_at', latestMs, 'body'),
   };
   return (await acceptJob(parts, submission)).jobId;
 }
