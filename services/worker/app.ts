@@ -1,8 +1,8 @@
 import type { Settings } from '#config/schema.ts';
 import { JobStore } from '#shared/jobs/job-store.ts';
 import type { Clock } from '#shared/kernel/clock.ts';
-import { newId } from '#shared/kernel/ids.ts';
 import { describeError } from '#shared/kernel/errors.ts';
+import { newId } from '#shared/kernel/ids.ts';
 import { Lifecycle, type Service } from '#shared/kernel/lifecycle.ts';
 import { ownPresence } from '#shared/kernel/process-presence.ts';
 import type { Random } from '#shared/kernel/random.ts';
@@ -17,7 +17,12 @@ import type { Metrics } from '#shared/telemetry/metrics.ts';
 import { queueTelemetry } from '#shared/telemetry/tracing.ts';
 import { ProviderClient } from './http/provider-client.ts';
 import { LeaseKeeper } from './lease-keeper.ts';
-import { reclaimDeadWorkers, registerPresence, type ReclaimParts, withdrawPresence } from './reclaim-dead-workers.ts';
+import {
+  type ReclaimParts,
+  reclaimDeadWorkers,
+  registerPresence,
+  withdrawPresence,
+} from './reclaim-dead-workers.ts';
 import { runJob } from './run-job.ts';
 import { OutcomeSettler } from './settle-outcome.ts';
 import { type SweepParts, sweepJobs } from './sweep-jobs.ts';
@@ -58,9 +63,14 @@ export function createWorkerApp(options: WorkerAppOptions): WorkerApp {
   };
 }
 
-const matches = (pattern: string, name: string) => (pattern.endsWith('*') ? name.startsWith(pattern.slice(0, -1)) : pattern === name);
+const matches = (pattern: string, name: string) =>
+  pattern.endsWith('*') ? name.startsWith(pattern.slice(0, -1)) : pattern === name;
 
-async function buildServices(options: WorkerAppOptions, workerId: string, redis: RedisConnection): Promise<Service[]> {
+async function buildServices(
+  options: WorkerAppOptions,
+  workerId: string,
+  redis: RedisConnection,
+): Promise<Service[]> {
   const { settings, redisUrl, log, metrics, clock } = options;
   const queueRedis = openRedis(redisUrl, settings.redis, 'queue', `${workerId}-queue`);
   const subscriber = openRedis(redisUrl, settings.redis, 'blocking', `${workerId}-cancel`);
@@ -72,27 +82,54 @@ async function buildServices(options: WorkerAppOptions, workerId: string, redis:
     log.warn({ part, reason: describeError(error) }, 'background error');
   };
   const leases = new LeaseKeeper({
-    workerId, jobs, redis, subscriber, clock,
+    workerId,
+    jobs,
+    redis,
+    subscriber,
+    clock,
     beatMs: settings.jobs.lease_beat_ms,
     graceMs: settings.jobs.takeover_grace_ms,
     onError: onError('leases'),
   });
   const settler = new OutcomeSettler({
-    jobs, redis, metrics, clock, log,
+    jobs,
+    redis,
+    metrics,
+    clock,
+    log,
     replies: settings.replies,
     retryMaxMs: settings.workers.settle_retry_max_ms,
   });
   const queues = poolIds(settings).map((id) => new PoolQueue(id, redis, telemetry));
-  const queueOf = (provider: string, pool: string) => queues.find(({ id }) => id.provider === provider && id.pool === pool);
+  const queueOf = (provider: string, pool: string) =>
+    queues.find(({ id }) => id.provider === provider && id.pool === pool);
   const Loop = settings.workers.loop === 'stock' ? StockLoop : ClaimLoop;
-  const served = queues.filter(({ id }) => options.pools.some((pattern) => matches(pattern, `${id.provider}/${id.pool}`)));
+  const served = queues.filter(({ id }) =>
+    options.pools.some((pattern) => matches(pattern, `${id.provider}/${id.pool}`)),
+  );
   const loops = served.flatMap(({ id }): Service[] => {
     const provider = settings.providers[id.provider]!;
     const { concurrency } = provider.pools[id.pool]!;
     const client = new ProviderClient(provider, concurrency);
-    const parts = { id, workerId, provider, client, jobs, leases, settler, settings: settings.jobs, metrics, clock, random: options.random };
+    const parts = {
+      id,
+      workerId,
+      provider,
+      client,
+      jobs,
+      leases,
+      settler,
+      settings: settings.jobs,
+      metrics,
+      clock,
+      random: options.random,
+    };
     const loop = new Loop({
-      id, workerId, concurrency, clock, telemetry,
+      id,
+      workerId,
+      concurrency,
+      clock,
+      telemetry,
       connection: queueRedis,
       settings: settings.workers,
       handle: (held) => runJob(parts, held),
@@ -101,7 +138,15 @@ async function buildServices(options: WorkerAppOptions, workerId: string, redis:
     return [httpService(`http ${loop.name}`, client), loop];
   });
   const mending: SweepParts & ReclaimParts = {
-    workerId, jobs, redis, queueOf, settler, settings: settings.jobs, clock, metrics, presence: ownPresence(),
+    workerId,
+    jobs,
+    redis,
+    queueOf,
+    settler,
+    settings: settings.jobs,
+    clock,
+    metrics,
+    presence: ownPresence(),
   };
   return [connections, leases, ...queues, mendingService(mending, onError('sweeper')), ...loops];
 }

@@ -5,7 +5,12 @@ import type { BegunJob } from '#shared/jobs/job-store.ts';
 import type { Clock } from '#shared/kernel/clock.ts';
 import type { ErrorCode } from '#shared/kernel/error-catalog.ts';
 import { classifyFailure, type FailureClass } from './failures/classify.ts';
-import { type ProviderClient, type ProviderResponse, TransportError, type TransportFailure } from './http/provider-client.ts';
+import {
+  type ProviderClient,
+  type ProviderResponse,
+  TransportError,
+  type TransportFailure,
+} from './http/provider-client.ts';
 import { adapterOf, endpointUrl } from './providers/adapters.ts';
 
 export interface ProviderCall {
@@ -42,19 +47,30 @@ const transportCodes: Record<TransportFailure, ErrorCode> = {
 function parseObject(bytes: Buffer): Record<string, unknown> | undefined {
   try {
     const value: unknown = JSON.parse(bytes.toString('utf8'));
-    return typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as Record<string, unknown>) : undefined;
+    return typeof value === 'object' && value !== null && !Array.isArray(value)
+      ? (value as Record<string, unknown>)
+      : undefined;
   } catch {
     return undefined;
   }
 }
 
 /** Makes one provider request and says what came of it; never throws for what a provider does. */
-export async function callProvider(client: ProviderClient, clock: Clock, call: ProviderCall): Promise<AttemptResult> {
+export async function callProvider(
+  client: ProviderClient,
+  clock: Clock,
+  call: ProviderCall,
+): Promise<AttemptResult> {
   try {
     return judge(await client.send(requestOf(call)), call, clock.nowMs());
   } catch (error) {
     if (!(error instanceof TransportError)) throw error;
-    return { kind: 'unanswered', failure: error.failure, reason: error.message, code: transportCodes[error.failure] };
+    return {
+      kind: 'unanswered',
+      failure: error.failure,
+      reason: error.message,
+      code: transportCodes[error.failure],
+    };
   }
 }
 

@@ -1,6 +1,6 @@
+import type { JobStore } from '#shared/jobs/job-store.ts';
 import type { Clock, Timer } from '#shared/kernel/clock.ts';
 import type { Service } from '#shared/kernel/lifecycle.ts';
-import type { JobStore } from '#shared/jobs/job-store.ts';
 import type { RedisConnection } from '#shared/redis/connection.ts';
 import { keys } from '#shared/redis/keys.ts';
 
@@ -51,7 +51,9 @@ export class LeaseKeeper implements Service {
     const { redis, subscriber, workerId, clock, beatMs } = this.#options;
     redis.on('ready', this.#onReady);
     this.#timer = clock.every(beatMs, () => void this.#beat());
-    subscriber.on('message', (_channel, message: string) => this.#abort(message.split(' ')[1] ?? '', 'cancelled'));
+    subscriber.on('message', (_channel, message: string) =>
+      this.#abort(message.split(' ')[1] ?? '', 'cancelled'),
+    );
     await subscriber.subscribe(keys.workerChannel(workerId));
   }
 

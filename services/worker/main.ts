@@ -15,7 +15,15 @@ const tracing = await startTracing(settings.telemetry, 'sluice-worker');
 const { createWorkerApp } = await import('./app.ts');
 const metrics = createMetrics({ processMetrics: true });
 const redisUrl = settings.redis.url ?? 'redis://127.0.0.1:6379';
-const worker = createWorkerApp({ settings, redisUrl, pools: values.pool, log, metrics, clock: systemClock, random: systemRandom });
+const worker = createWorkerApp({
+  settings,
+  redisUrl,
+  pools: values.pool,
+  log,
+  metrics,
+  clock: systemClock,
+  random: systemRandom,
+});
 const operations = new OperationsServer({ ...settings.operations, metrics, probe: worker.probe });
 const announce = () => log.info({ operationsPort: operations.port }, 'worker ready');
 await runProcess(composeProcess(settings, log, [tracing, worker, operations], announce), log);

@@ -36,7 +36,8 @@ export async function withdrawPresence({ redis, workerId }: ReclaimParts): Promi
 export async function reclaimDeadWorkers(parts: ReclaimParts): Promise<void> {
   const workers = await parts.redis.hgetall(keys.workers());
   for (const [workerId, text] of Object.entries(workers)) {
-    if (workerId === parts.workerId || !isProvenDead(presenceSchema.parse(JSON.parse(text)), parts.presence)) continue;
+    if (workerId === parts.workerId || !isProvenDead(presenceSchema.parse(JSON.parse(text)), parts.presence))
+      continue;
     for (const tenant of await parts.jobs.tenants()) await reclaimFrom(parts, workerId, tenant);
     await parts.redis.hdel(keys.workers(), workerId);
   }
@@ -45,15 +46,24 @@ export async function reclaimDeadWorkers(parts: ReclaimParts): Promise<void> {
 async function reclaimFrom(parts: ReclaimParts, deadWorker: string, tenant: string): Promise<void> {
   const open = await parts.jobs.openJobs(tenant, openJobsMax);
   for (let from = 0; from < open.length; from += atOnce) {
-    await Promise.all(open.slice(from, from + atOnce).map((jobId) => reclaimJob(parts, deadWorker, tenant, jobId)));
+    await Promise.all(
+      open.slice(from, from + atOnce).map((jobId) => reclaimJob(parts, deadWorker, tenant, jobId)),
+    );
   }
 }
 
-async function reclaimJob({ jobs, metrics, queueOf }: ReclaimParts, deadWorker: string, tenant: string, jobId: string): Promise<void> {
+async function reclaimJob(
+  { jobs, metrics, queueOf }: ReclaimParts,
+  deadWorker: string,
+  tenant: string,
+  jobId: string,
+): Promise<void> {
   const token = await jobs.reclaim(tenant, jobId, deadWorker);
   if (token === undefined) return;
   metrics.swept.inc({ action: 'reclaimed' });
   const job = await jobs.view(tenant, jobId);
   // BullMQ refuses when the ticket is no longer that worker's; then it is on its way already.
-  await queueOf(job?.provider ?? '', job?.pool ?? '')?.giveBack(jobId, token).catch(() => undefined);
+  await queueOf(job?.provider ?? '', job?.pool ?? '')
+    ?.giveBack(jobId, token)
+    .catch(() => undefined);
 }

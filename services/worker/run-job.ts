@@ -1,18 +1,18 @@
 import type { ProviderSettings, Settings } from '#config/schema.ts';
 import type { Attempt } from '#shared/contracts/job.ts';
+import { ticketVersion } from '#shared/contracts/ticket.ts';
 import type { BegunJob, JobStore } from '#shared/jobs/job-store.ts';
 import type { Clock } from '#shared/kernel/clock.ts';
 import type { Random } from '#shared/kernel/random.ts';
 import type { PoolId } from '#shared/queue/pool-queue.ts';
 import type { HeldTicket, Verdict } from '#shared/queue/ticket-worker.ts';
-import { ticketVersion } from '#shared/contracts/ticket.ts';
 import type { Metrics } from '#shared/telemetry/metrics.ts';
 import { contextOf, inSpan, SpanKind, spans } from '#shared/telemetry/tracing.ts';
 import { type AttemptResult, callProvider } from './call-provider.ts';
 import { backoffMs } from './failures/backoff.ts';
 import type { ProviderClient } from './http/provider-client.ts';
 import type { AbortReason, LeaseKeeper } from './lease-keeper.ts';
-import { answerOf, failureOf, type Ending, type OutcomeSettler } from './settle-outcome.ts';
+import { answerOf, type Ending, failureOf, type OutcomeSettler } from './settle-outcome.ts';
 
 export interface RunJobParts {
   id: PoolId;
@@ -32,13 +32,26 @@ const done: Verdict = { kind: 'done' };
 /** A ticket of a newer version waits for a newer worker. */
 const newerTicketDelayMs = 30_000;
 
-type Decision = { kind: 'end'; ending: Ending } | { kind: 'again'; delayMs: number; refusal: boolean; reason: string } | { kind: 'drop' };
+type Decision =
+  | { kind: 'end'; ending: Ending }
+  | { kind: 'again'; delayMs: number; refusal: boolean; reason: string }
+  | { kind: 'drop' };
 
 /** begin → send → settle → complete, for one ticket. The branching of the worker is here and nowhere else. */
 export async function runJob(parts: RunJobParts, held: HeldTicket): Promise<Verdict> {
   if (held.ticket.v > ticketVersion) return { kind: 'later', delayMs: newerTicketDelayMs };
-  const attributes = { 'sluice.tenant': held.ticket.tenant, 'sluice.job': held.ticket.job, 'sluice.pool': poolName(parts.id) };
-  return inSpan(spans.run, SpanKind.CONSUMER, attributes, () => beginAndRun(parts, held), contextOf(held.traceMetadata));
+  const attributes = {
+    'sluice.tenant': held.ticket.tenant,
+    'sluice.job': held.ticket.job,
+    'sluice.pool': poolName(parts.id),
+  };
+  return inSpan(
+    spans.run,
+    SpanKind.CONSUMER,
+    attributes,
+    () => beginAndRun(parts, held),
+    contextOf(held.traceMetadata),
+  );
 }
 
 const poolName = (id: PoolId) => `${id.provider}/${id.pool}`;
@@ -46,7 +59,13 @@ const poolName = (id: PoolId) => `${id.provider}/${id.pool}`;
 async function beginAndRun(parts: RunJobParts, held: HeldTicket): Promise<Verdict> {
   const { jobs, leases, settings, settler, id } = parts;
   const { tenant, job: jobId } = held.ticket;
-  const begun = await jobs.begin({ tenant, jobId, token: held.token, owner: parts.workerId, mayTakeOver: leases.mayTakeOver });
+  const begun = await jobs.begin({
+    tenant,
+    jobId,
+    token: held.token,
+    owner: parts.workerId,
+    mayTakeOver: leases.mayTakeOver,
+  });
   switch (begun.kind) {
     case 'begun':
       return runBegun(parts, held, begun.job);
@@ -62,7 +81,12 @@ async function beginAndRun(parts: RunJobParts, held: HeldTicket): Promise<Verdic
       await settler.settleUnstarted(tenant, jobId, id, failureOf('outcome_unknown', 'outcome_unknown'));
       return done;
     case 'crashed':
-      await settler.settleUnstarted(tenant, jobId, id, failureOf('failed', 'worker_crashed', { crashes: begun.crashes }));
+      await settler.settleUnstarted(
+        tenant,
+        jobId,
+        id,
+        failureOf('failed', 'worker_crashed', { crashes: begun.crashes }),
+      );
       return done;
   }
 }
@@ -90,11 +114,20 @@ async function runBegun(parts: RunJobParts, held: HeldTicket, job: BegunJob): Pr
   }
 }
 
-async function makeAttempt(parts: RunJobParts, jobId: string, job: BegunJob, signal: AbortSignal): Promise<{ attempt: Attempt; result: AttemptResult }> {
+async function makeAttempt(
+  parts: RunJobParts,
+  jobId: string,
+  job: BegunJob,
+  signal: AbortSignal,
+): Promise<{ attempt: Attempt; result: AttemptResult }> {
   const { provider, client, clock, metrics, id } = parts;
   const credential = provider.credentials[job.attempt % provider.credentials.length]!;
   const startedAt = clock.monotonicMs();
-  const attributes = { 'sluice.pool': poolName(id), 'sluice.attempt': job.attempt, 'gen_ai.request.model': job.model };
+  const attributes = {
+    'sluice.pool': poolName(id),
+    'sluice.attempt': job.attempt,
+    'gen_ai.request.model': job.model,
+  };
   const result = await inSpan(spans.attempt, SpanKind.CLIENT, attributes, () =>
     callProvider(client, clock, { job, jobId, settings: provider, apiKey: credential.api_key, signal }),
   );
@@ -121,7 +154,8 @@ function resultName(result: AttemptResult): string {
 
 /** What one attempt means for the job: its end, another attempt, or nothing because the job is no longer ours. */
 function decide(parts: RunJobParts, job: BegunJob, result: AttemptResult, signal: AbortSignal): Decision {
-  if (result.kind === 'answered') return { kind: 'end', ending: answerOf('succeeded', result.response, result.usage) };
+  if (result.kind === 'answered')
+    return { kind: 'end', ending: answerOf('succeeded', result.response, result.usage) };
   if (signal.aborted && result.kind === 'unanswered') {
     if ((signal.reason as AbortReason) === 'lost') return { kind: 'drop' };
     return { kind: 'end', ending: failureOf('cancelled', 'cancelled') };
@@ -141,15 +175,27 @@ function finalEnding(result: Exclude<AttemptResult, { kind: 'answered' }>, job: 
 }
 
 function mayRetry({ settings }: RunJobParts, job: BegunJob, result: AttemptResult): boolean {
-  if (job.delivery === 'at_most_once') return result.kind === 'unanswered' && result.failure === 'notSent' && job.attempt < settings.attempts_max;
+  if (job.delivery === 'at_most_once')
+    return (
+      result.kind === 'unanswered' && result.failure === 'notSent' && job.attempt < settings.attempts_max
+    );
   if (result.kind === 'refused' && !result.retryable) return false;
   if (result.kind === 'refused' && !result.countsAsAttempt) return job.refusals < settings.refusals_max;
   return job.attempt - job.refusals < settings.attempts_max;
 }
 
 /** Delay before the next attempt; undefined when the provider asks for more patience than allowed. */
-function retryDelayMs({ settings, random }: RunJobParts, job: BegunJob, result: AttemptResult): number | undefined {
+function retryDelayMs(
+  { settings, random }: RunJobParts,
+  job: BegunJob,
+  result: AttemptResult,
+): number | undefined {
   const asked = result.kind === 'refused' ? result.retryAfterMs : undefined;
   if (asked !== undefined) return asked > settings.retry_after_max_ms ? undefined : asked;
-  return backoffMs(Math.max(1, job.attempt - job.refusals), settings.retry_base_ms, settings.retry_max_ms, random);
+  return backoffMs(
+    Math.max(1, job.attempt - job.refusals),
+    settings.retry_base_ms,
+    settings.retry_max_ms,
+    random,
+  );
 }

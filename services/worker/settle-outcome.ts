@@ -21,7 +21,11 @@ export function answerOf(state: TerminalState, response: ProviderResponse, usage
   return { kind: 'answer', state, response, usage };
 }
 
-export function failureOf(state: TerminalState, code: ErrorCode, fields: Record<string, string | number> = {}): Ending {
+export function failureOf(
+  state: TerminalState,
+  code: ErrorCode,
+  fields: Record<string, string | number> = {},
+): Ending {
   return { kind: 'error', state, error: new SluiceError(code, { fields }) };
 }
 
@@ -60,8 +64,19 @@ export class OutcomeSettler {
 
   /** Settles the end of an attempt of this worker. */
   async settle({ tenant, jobId, id, job, attempt, ending }: FinishedAttempt): Promise<void> {
-    const timing = { attempts: job.attempt, queueMs: job.startedMs - job.createdMs, providerMs: attempt.duration_ms };
-    const subject = { tenant, jobId, provider: id.provider, model: job.model, endpoint: job.endpoint, ...timing };
+    const timing = {
+      attempts: job.attempt,
+      queueMs: job.startedMs - job.createdMs,
+      providerMs: attempt.duration_ms,
+    };
+    const subject = {
+      tenant,
+      jobId,
+      provider: id.provider,
+      model: job.model,
+      endpoint: job.endpoint,
+      ...timing,
+    };
     await this.#settleAndTell(settlementOf(subject, ending, attempt), id);
   }
 
@@ -70,7 +85,10 @@ export class OutcomeSettler {
     const view = await this.#options.jobs.view(tenant, jobId);
     if (!view) return;
     const subject = { ...view, jobId, attempts: view.attempt, queueMs: 0, providerMs: 0 };
-    await this.#settleAndTell({ ...settlementOf(subject, ending, undefined), onlyWaiting: ending.state === 'expired' }, id);
+    await this.#settleAndTell(
+      { ...settlementOf(subject, ending, undefined), onlyWaiting: ending.state === 'expired' },
+      id,
+    );
   }
 
   async #settleAndTell(settlement: Settlement, id: PoolId): Promise<void> {
@@ -121,9 +139,21 @@ function settlementOf(subject: Subject, ending: Ending, attempt: Attempt | undef
   if (ending.kind === 'error') return { ...errorSettlement(subject, ending.state, ending.error), attempt };
   const { tenant, jobId, provider, model, attempts, queueMs, providerMs } = subject;
   const { state, response, usage } = ending;
-  const headers = Object.fromEntries(passedHeaders.flatMap((name) => (response.headers[name] ? [[name, response.headers[name]]] : [])));
+  const headers = Object.fromEntries(
+    passedHeaders.flatMap((name) => (response.headers[name] ? [[name, response.headers[name]]] : [])),
+  );
   const contentType = response.headers['content-type'] ?? 'application/json';
   const timing = { attempts, queueMs, providerMs };
-  const head = { job: jobId, state, provider, model, status: response.status, contentType, headers, error: null, ...timing };
+  const head = {
+    job: jobId,
+    state,
+    provider,
+    model,
+    status: response.status,
+    contentType,
+    headers,
+    error: null,
+    ...timing,
+  };
   return { tenant, state, head, body: response.body, usage, attempt };
 }

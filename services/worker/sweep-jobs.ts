@@ -1,7 +1,7 @@
 import type { Settings } from '#config/schema.ts';
+import { isTerminal } from '#shared/contracts/job.ts';
 import type { JobView } from '#shared/jobs/job-record.ts';
 import type { JobStore } from '#shared/jobs/job-store.ts';
-import { isTerminal } from '#shared/contracts/job.ts';
 import type { Clock } from '#shared/kernel/clock.ts';
 import type { PoolQueue } from '#shared/queue/pool-queue.ts';
 import type { RedisConnection } from '#shared/redis/connection.ts';

@@ -21,7 +21,13 @@ export function errorSettlement(
 ): Settlement {
   const { tenant, jobId, provider, model, attempts, queueMs, providerMs } = job;
   const head = {
-    job: jobId, state, provider, model, attempts, queueMs, providerMs,
+    job: jobId,
+    state,
+    provider,
+    model,
+    attempts,
+    queueMs,
+    providerMs,
     status: error.entry.status,
     contentType: 'application/json',
     headers: {},

@@ -1,10 +1,35 @@
+import {
+  type Attempt,
+  attemptSchema,
+  type Delivery,
+  type JobRequest,
+  type JobState,
+  type Usage,
+} from '#shared/contracts/job.ts';
 import type { OutcomeHead } from '#shared/contracts/outcome.ts';
-import { type Attempt, attemptSchema, type Delivery, type JobRequest, type JobState, type Usage } from '#shared/contracts/job.ts';
 
 /** Fields of the record that describe the job without its payload or its answer. */
 export const viewFields = [
-  'state', 'endpoint', 'model', 'provider', 'pool', 'createdMs', 'deadlineMs', 'runAtMs', 'startedMs', 'finishedMs', 'attempt',
-  'attempts', 'usage', 'head', 'metadata', 'waitReason', 'owner', 'leaseUntilMs', 'priority', 'delivery',
+  'state',
+  'endpoint',
+  'model',
+  'provider',
+  'pool',
+  'createdMs',
+  'deadlineMs',
+  'runAtMs',
+  'startedMs',
+  'finishedMs',
+  'attempt',
+  'attempts',
+  'usage',
+  'head',
+  'metadata',
+  'waitReason',
+  'owner',
+  'leaseUntilMs',
+  'priority',
+  'delivery',
 ] as const;
 
 /** One job as it stands. Times are milliseconds since the epoch by Redis' clock. */
@@ -36,7 +61,8 @@ export interface JobView {
 type Values = Record<(typeof viewFields)[number], string | null>;
 
 const numberOr = (value: string | null | undefined) => (value ? Number(value) : undefined);
-const jsonOr = <T>(value: string | null | undefined): T | undefined => (value ? (JSON.parse(value) as T) : undefined);
+const jsonOr = <T>(value: string | null | undefined): T | undefined =>
+  value ? (JSON.parse(value) as T) : undefined;
 
 /** The view of a record read with HMGET of `viewFields`; undefined when there is no such record. */
 export function viewOf(tenant: string, id: string, values: readonly (string | null)[]): JobView | undefined {
@@ -56,7 +82,10 @@ export function viewOf(tenant: string, id: string, values: readonly (string | nu
     startedMs: numberOr(field.startedMs),
     finishedMs: numberOr(field.finishedMs),
     attempt: Number(field.attempt),
-    attempts: (field.attempts ?? '').split('\n').filter(Boolean).map((row) => attemptSchema.parse(JSON.parse(row))),
+    attempts: (field.attempts ?? '')
+      .split('\n')
+      .filter(Boolean)
+      .map((row) => attemptSchema.parse(JSON.parse(row))),
     usage: jsonOr<Usage>(field.usage),
     head: jsonOr<OutcomeHead>(field.head),
     metadata: jsonOr<Record<string, string>>(field.metadata) ?? {},
@@ -71,9 +100,24 @@ export function viewOf(tenant: string, id: string, values: readonly (string | nu
 /** The fields accept writes, flat. */
 export function requestFields(request: JobRequest, runAtMs: number | undefined): string[] {
   return [
-    'endpoint', request.endpoint, 'model', request.model, 'provider', request.provider, 'pool', request.pool,
-    'request', request.body, 'headers', JSON.stringify(request.headers), 'priority', String(request.priority),
-    'delivery', request.delivery, 'metadata', JSON.stringify(request.metadata),
+    'endpoint',
+    request.endpoint,
+    'model',
+    request.model,
+    'provider',
+    request.provider,
+    'pool',
+    request.pool,
+    'request',
+    request.body,
+    'headers',
+    JSON.stringify(request.headers),
+    'priority',
+    String(request.priority),
+    'delivery',
+    request.delivery,
+    'metadata',
+    JSON.stringify(request.metadata),
     ...(runAtMs === undefined ? [] : ['runAtMs', String(runAtMs)]),
   ];
 }

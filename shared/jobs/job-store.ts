@@ -1,7 +1,7 @@
 import type { JobSettings } from '#config/schema.ts';
 import type { Attempt, JobRequest, TerminalState, Usage } from '#shared/contracts/job.ts';
 import type { Outcome, OutcomeHead } from '#shared/contracts/outcome.ts';
-import { storeError, type RedisConnection } from '#shared/redis/connection.ts';
+import { type RedisConnection, storeError } from '#shared/redis/connection.ts';
 import { keys } from '#shared/redis/keys.ts';
 import { runScript } from '#shared/redis/script.ts';
 import { type JobView, requestFields, viewFields, viewOf } from './job-record.ts';
@@ -81,7 +81,16 @@ export type Settled =
   | { kind: 'running'; owner: string }
   | { kind: 'gone' };
 
-const begunFields = ['endpoint', 'model', 'request', 'headers', 'createdMs', 'startedMs', 'refusals', 'delivery'] as const;
+const begunFields = [
+  'endpoint',
+  'model',
+  'request',
+  'headers',
+  'createdMs',
+  'startedMs',
+  'refusals',
+  'delivery',
+] as const;
 
 export class JobStore {
   readonly #redis: RedisConnection;
@@ -131,12 +140,18 @@ export class JobStore {
   }
 
   join(tenant: string, jobId: string, waiter: string): Promise<'gone' | 'settled' | 'waiting'> {
-    return runScript(this.#redis, scripts.joinScript, { keys: { record: keys.job(tenant, jobId) }, args: { waiter } });
+    return runScript(this.#redis, scripts.joinScript, {
+      keys: { record: keys.job(tenant, jobId) },
+      args: { waiter },
+    });
   }
 
   /** Number of ingresses that still await the job; -1 when it has ended. */
   leave(tenant: string, jobId: string, waiter: string): Promise<number> {
-    return runScript(this.#redis, scripts.leaveScript, { keys: { record: keys.job(tenant, jobId) }, args: { waiter } });
+    return runScript(this.#redis, scripts.leaveScript, {
+      keys: { record: keys.job(tenant, jobId) },
+      args: { waiter },
+    });
   }
 
   async begin(options: BeginOptions): Promise<Begun> {
@@ -182,7 +197,14 @@ export class JobStore {
   }
 
   /** Gives the lease back; false when this worker no longer had it. */
-  async abandon(tenant: string, jobId: string, token: string, attempt: Attempt, refusal: boolean, waitReason: string): Promise<boolean> {
+  async abandon(
+    tenant: string,
+    jobId: string,
+    token: string,
+    attempt: Attempt,
+    refusal: boolean,
+    waitReason: string,
+  ): Promise<boolean> {
     const [kind] = await runScript(this.#redis, scripts.abandonScript, {
       keys: { record: keys.job(tenant, jobId), depth: keys.depth(tenant) },
       args: { token, attemptRow: JSON.stringify(attempt), refusal: refusal ? '1' : '0', waitReason },
@@ -213,8 +235,20 @@ export class JobStore {
         ledgerRowsMax: this.#settings.ledger_rows_max,
       },
       rest: usage
-        ? ['job', head.job, 'attempt', attempt?.attempt ?? 0, 'provider', head.provider, 'model', head.model,
-            'inputTokens', usage.inputTokens, 'outputTokens', usage.outputTokens]
+        ? [
+            'job',
+            head.job,
+            'attempt',
+            attempt?.attempt ?? 0,
+            'provider',
+            head.provider,
+            'model',
+            head.model,
+            'inputTokens',
+            usage.inputTokens,
+            'outputTokens',
+            usage.outputTokens,
+          ]
         : [],
     });
     if (kind === 'settled') return { kind, waiters: detail!.split(' ').filter(Boolean) };
@@ -224,12 +258,16 @@ export class JobStore {
   }
 
   /** Asks the worker that runs the job to stop; the worker hears of it at once, or with its next heartbeat. */
-  async requestCancel(tenant: string, jobId: string): Promise<'requested' | 'queued' | 'gone' | TerminalState> {
+  async requestCancel(
+    tenant: string,
+    jobId: string,
+  ): Promise<'requested' | 'queued' | 'gone' | TerminalState> {
     const [kind, detail] = await runScript(this.#redis, scripts.requestCancelScript, {
       keys: { record: keys.job(tenant, jobId) },
       args: {},
     });
-    if (kind === 'requested') await this.#ask(this.#redis.publish(keys.workerChannel(detail), `${tenant} ${jobId}`));
+    if (kind === 'requested')
+      await this.#ask(this.#redis.publish(keys.workerChannel(detail), `${tenant} ${jobId}`));
     return kind === 'ended' ? detail : kind;
   }
 
@@ -278,7 +316,9 @@ export class JobStore {
   /** When the sweeper looks at the job next; `undefined` when never (its record is gone). */
   async lookAgain(tenant: string, jobId: string, atMs: number | undefined): Promise<void> {
     const open = keys.open(tenant);
-    await this.#ask(atMs === undefined ? this.#redis.zrem(open, jobId) : this.#redis.zadd(open, 'XX', String(atMs), jobId));
+    await this.#ask(
+      atMs === undefined ? this.#redis.zrem(open, jobId) : this.#redis.zadd(open, 'XX', String(atMs), jobId),
+    );
   }
 
   /** A page of the tenant's job ids, newest first, after the job `after`. */
@@ -293,7 +333,9 @@ export class JobStore {
   async forgetOldest(tenant: string, batch: number): Promise<number> {
     const jobs = keys.jobs(tenant);
     const oldest = await this.#ask(this.#redis.zrange(jobs, 0, String(batch - 1)));
-    const present = await Promise.all(oldest.map((jobId) => this.#ask(this.#redis.exists(keys.job(tenant, jobId)))));
+    const present = await Promise.all(
+      oldest.map((jobId) => this.#ask(this.#redis.exists(keys.job(tenant, jobId)))),
+    );
     const gone = oldest.filter((_jobId, index) => present[index] === 0);
     return gone.length === 0 ? 0 : this.#ask(this.#redis.zrem(jobs, ...gone));
   }

@@ -1,6 +1,6 @@
 import { z } from 'zod';
-import { defineScript } from '#shared/redis/script.ts';
 import { terminalStates } from '#shared/contracts/job.ts';
+import { defineScript } from '#shared/redis/script.ts';
 
 const lua = (file: string) => new URL(`./lua/${file}`, import.meta.url);
 const text = z.string();
@@ -9,7 +9,17 @@ const number = z.number();
 export const acceptScript = defineScript({
   file: lua('accept.lua'),
   keys: ['record', 'idempotency', 'jobs', 'open', 'depth'],
-  args: ['suppliedNowMs', 'jobId', 'fingerprint', 'idempotencyMs', 'goneJob', 'waiter', 'depthLimit', 'deadlineMs', 'firstLookMs'],
+  args: [
+    'suppliedNowMs',
+    'jobId',
+    'fingerprint',
+    'idempotencyMs',
+    'goneJob',
+    'waiter',
+    'depthLimit',
+    'deadlineMs',
+    'firstLookMs',
+  ],
   reply: z.union([
     z.tuple([z.enum(['accepted', 'joined', 'mismatch']), text]),
     z.tuple([z.literal('queue_full'), number]),
@@ -23,7 +33,12 @@ export const joinScript = defineScript({
   reply: z.enum(['gone', 'settled', 'waiting']),
 });
 
-export const leaveScript = defineScript({ file: lua('leave.lua'), keys: ['record'], args: ['waiter'], reply: number });
+export const leaveScript = defineScript({
+  file: lua('leave.lua'),
+  keys: ['record'],
+  args: ['waiter'],
+  reply: number,
+});
 
 export const beginScript = defineScript({
   file: lua('begin.lua'),
@@ -56,7 +71,19 @@ export const abandonScript = defineScript({
 export const settleScript = defineScript({
   file: lua('settle.lua'),
   keys: ['record', 'open', 'depth', 'ledger'],
-  args: ['suppliedNowMs', 'jobId', 'settler', 'state', 'onlyWaiting', 'retentionMs', 'head', 'body', 'usage', 'attemptRow', 'ledgerRowsMax'],
+  args: [
+    'suppliedNowMs',
+    'jobId',
+    'settler',
+    'state',
+    'onlyWaiting',
+    'retentionMs',
+    'head',
+    'body',
+    'usage',
+    'attemptRow',
+    'ledgerRowsMax',
+  ],
   reply: z.union([
     z.tuple([z.literal('settled'), text]),
     z.tuple([z.literal('already'), z.enum(terminalStates)]),

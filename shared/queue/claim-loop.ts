@@ -62,7 +62,10 @@ export class ClaimLoop implements TicketWorker {
     await this.#backend.waitUntilReady();
     this.#timers = [
       clock.every(settings.lock_ms / 3, () => void this.#renewLocks().catch(onError)),
-      clock.every(settings.stalled_check_ms, () => void this.#backend!.moveStalledJobsToWait().catch(onError)),
+      clock.every(
+        settings.stalled_check_ms,
+        () => void this.#backend!.moveStalledJobsToWait().catch(onError),
+      ),
     ];
     this.#loop = this.#claimForever();
   }
@@ -139,7 +142,11 @@ export class ClaimLoop implements TicketWorker {
 
   async #run(jobData: JobJson, jobId: string, token: string): Promise<void> {
     this.#held.set(jobId, token);
-    const job = Job.fromJSON({ opts: {}, toKey: (type: string) => type } as unknown as MinimalQueue, jobData, jobId);
+    const job = Job.fromJSON(
+      { opts: {}, toKey: (type: string) => type } as unknown as MinimalQueue,
+      jobData,
+      jobId,
+    );
     const verdict = await this.#verdictOf(job, token);
     try {
       await this.#finish(job, token, verdict);
@@ -181,6 +188,10 @@ export class ClaimLoop implements TicketWorker {
 
   async #renewLocks(): Promise<void> {
     if (this.#held.size === 0) return;
-    await this.#backend!.extendLocks([...this.#held.keys()], [...this.#held.values()], this.#options.settings.lock_ms);
+    await this.#backend!.extendLocks(
+      [...this.#held.keys()],
+      [...this.#held.values()],
+      this.#options.settings.lock_ms,
+    );
   }
 }

@@ -1,6 +1,6 @@
 import { type JobState as BullState, Queue, type Telemetry } from 'bullmq';
-import type { Service } from '#shared/kernel/lifecycle.ts';
 import { type Ticket, ticketVersion } from '#shared/contracts/ticket.ts';
+import type { Service } from '#shared/kernel/lifecycle.ts';
 import { type RedisConnection, storeError } from '#shared/redis/connection.ts';
 import { keys } from '#shared/redis/keys.ts';
 

@@ -5,7 +5,15 @@ import { retryAfterMs } from './retry-after.ts';
  * `capacity`: the provider is short of machines. `billing`: money or a spend limit. `oversize`: larger than the whole
  * limit. `concurrency`: too many at once. `server`: its fault. `rejected`: ours, and final.
  */
-export type FailureClass = 'quota' | 'ramp' | 'capacity' | 'billing' | 'oversize' | 'concurrency' | 'server' | 'rejected';
+export type FailureClass =
+  | 'quota'
+  | 'ramp'
+  | 'capacity'
+  | 'billing'
+  | 'oversize'
+  | 'concurrency'
+  | 'server'
+  | 'rejected';
 
 export interface ProviderFailure {
   class: FailureClass;
@@ -33,11 +41,16 @@ interface ErrorParts {
   detailCode: string;
 }
 
-const text = (value: unknown) => (typeof value === 'string' || typeof value === 'number' ? String(value) : '');
+const text = (value: unknown) =>
+  typeof value === 'string' || typeof value === 'number' ? String(value) : '';
 
 function partsOf(body: Record<string, unknown> | undefined): ErrorParts {
-  const error = (typeof body?.error === 'object' && body.error !== null ? body.error : (body ?? {})) as Record<string, unknown>;
-  const details = (typeof error.details === 'object' && error.details !== null ? error.details : {}) as Record<string, unknown>;
+  const error = (
+    typeof body?.error === 'object' && body.error !== null ? body.error : (body ?? {})
+  ) as Record<string, unknown>;
+  const details = (
+    typeof error.details === 'object' && error.details !== null ? error.details : {}
+  ) as Record<string, unknown>;
   return {
     type: text(error.type),
     code: text(error.code),
@@ -47,17 +60,28 @@ function partsOf(body: Record<string, unknown> | undefined): ErrorParts {
 }
 
 const billingCodes = new Set([
-  'insufficient_quota', 'credit_balance_exhausted', 'organization_spend_limit_exceeded', 'project_spend_limit_exceeded',
-  'organization_usage_limit_exceeded', 'enforced_spend_limit_reached',
+  'insufficient_quota',
+  'credit_balance_exhausted',
+  'organization_spend_limit_exceeded',
+  'project_spend_limit_exceeded',
+  'organization_usage_limit_exceeded',
+  'enforced_spend_limit_reached',
 ]);
 const retryableStatuses = new Set([408, 409, 500, 502, 503, 504, 529]);
 
 function classOf429(error: ErrorParts): FailureClass {
-  if (error.type === 'insufficient_quota' || billingCodes.has(error.code) || billingCodes.has(error.detailCode)) return 'billing';
-  if (/^You have reached your (specified )?(workspace )?API usage limits/.test(error.message)) return 'billing';
+  if (
+    error.type === 'insufficient_quota' ||
+    billingCodes.has(error.code) ||
+    billingCodes.has(error.detailCode)
+  )
+    return 'billing';
+  if (/^You have reached your (specified )?(workspace )?API usage limits/.test(error.message))
+    return 'billing';
   if (/^Request too large/.test(error.message)) return 'oversize';
   if (error.code === 'slow_down') return 'ramp';
-  if (error.code === 'queue_exceeded' || /high demand|Resource Unavailable/i.test(error.message)) return 'capacity';
+  if (error.code === 'queue_exceeded' || /high demand|Resource Unavailable/i.test(error.message))
+    return 'capacity';
   if (/concurren/i.test(`${error.code} ${error.message}`)) return 'concurrency';
   return 'quota';
 }

@@ -4,7 +4,8 @@ const unitMs: Record<string, number> = { h: 3_600_000, m: 60_000, s: 1_000, ms: 
 export function parseGoDuration(duration: string): number | undefined {
   if (!/^(?:\d+(?:\.\d+)?(?:ms|h|m|s))+$/.test(duration)) return undefined;
   let total = 0;
-  for (const [, amount, unit] of duration.matchAll(/(\d+(?:\.\d+)?)(ms|h|m|s)/g)) total += Number(amount) * unitMs[unit!]!;
+  for (const [, amount, unit] of duration.matchAll(/(\d+(?:\.\d+)?)(ms|h|m|s)/g))
+    total += Number(amount) * unitMs[unit!]!;
   return Math.ceil(total);
 }
 
@@ -19,7 +20,9 @@ function fromHeader(value: string | undefined, nowMs: number): number | undefine
 function googleHint(body: Record<string, unknown> | undefined): number | undefined {
   const details = (body?.error as { details?: unknown } | undefined)?.details;
   if (!Array.isArray(details)) return undefined;
-  const delay = details.map((detail) => (detail as { retryDelay?: unknown }).retryDelay).find((value) => typeof value === 'string');
+  const delay = details
+    .map((detail) => (detail as { retryDelay?: unknown }).retryDelay)
+    .find((value) => typeof value === 'string');
   return delay === undefined ? undefined : parseGoDuration(delay as string);
 }
 

@@ -32,7 +32,14 @@ export class TransportError extends Error {
   }
 }
 
-const notSentCodes = new Set(['ECONNREFUSED', 'ENOTFOUND', 'EAI_AGAIN', 'EHOSTUNREACH', 'ENETUNREACH', 'UND_ERR_CONNECT_TIMEOUT']);
+const notSentCodes = new Set([
+  'ECONNREFUSED',
+  'ENOTFOUND',
+  'EAI_AGAIN',
+  'EHOSTUNREACH',
+  'ENETUNREACH',
+  'UND_ERR_CONNECT_TIMEOUT',
+]);
 const timeoutCodes = new Set(['UND_ERR_HEADERS_TIMEOUT', 'UND_ERR_BODY_TIMEOUT', 'ETIMEDOUT']);
 
 function transportError(error: unknown, signal: AbortSignal): TransportError {
@@ -69,7 +76,13 @@ export class ProviderClient {
   async send({ url, headers, body, signal }: ProviderRequest): Promise<ProviderResponse> {
     const bounded = AbortSignal.any([signal, AbortSignal.timeout(this.#timeouts.total_ms)]);
     try {
-      const response = await request(url, { dispatcher: this.#agent, method: 'POST', headers, body, signal: bounded });
+      const response = await request(url, {
+        dispatcher: this.#agent,
+        method: 'POST',
+        headers,
+        body,
+        signal: bounded,
+      });
       const bytes = Buffer.from(await response.body.arrayBuffer());
       return { status: response.statusCode, headers: flatten(response.headers), body: bytes };
     } catch (error) {

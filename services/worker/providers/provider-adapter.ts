@@ -15,6 +15,7 @@ const largestCount = 1e9;
 
 /** A token count as providers should send it; undefined for anything else (negative, fractions, text, NaN). */
 export function tokenCount(value: unknown): number | undefined {
-  const sensible = typeof value === 'number' && Number.isInteger(value) && value >= 0 && value <= largestCount;
+  const sensible =
+    typeof value === 'number' && Number.isInteger(value) && value >= 0 && value <= largestCount;
   return sensible ? value : undefined;
 }
