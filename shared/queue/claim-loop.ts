@@ -172,8 +172,8 @@ export class ClaimLoop implements TicketWorker {
   async #finish(job: Job, token: string, verdict: Verdict): Promise<void> {
     const backend = this.#backend!;
     if (verdict.kind === 'later') {
-      const dueMs = this.#options.clock.nowMs() + verdict.delayMs;
-      await backend.moveToDelayed(job.id!, dueMs, verdict.delayMs, token);
+      // BullMQ adds the delay to the moment it is given.
+      await backend.moveToDelayed(job.id!, this.#options.clock.nowMs(), verdict.delayMs, token);
       return;
     }
     // With all places taken the loop sleeps, so completing one ticket fetches the next in the same script.
