@@ -142,6 +142,7 @@ async function buildServices(
     jobs,
     redis,
     queueOf,
+    queues,
     settler,
     settings: settings.jobs,
     clock,

@@ -271,13 +271,12 @@ export class JobStore {
     return kind === 'ended' ? detail : kind;
   }
 
-  /** Ends the lease of a worker that is proven dead; the token of its ticket, or undefined when the job is not its. */
-  async reclaim(tenant: string, jobId: string, deadOwner: string): Promise<string | undefined> {
-    const token = await runScript(this.#redis, scripts.reclaimScript, {
+  /** Ends the lease of a worker that is proven dead; `other` when the job is not its. */
+  reclaim(tenant: string, jobId: string, deadOwner: string): Promise<'reclaimed' | 'other'> {
+    return runScript(this.#redis, scripts.reclaimScript, {
       keys: { record: keys.job(tenant, jobId) },
       args: { deadOwner },
     });
-    return token || undefined;
   }
 
   async view(tenant: string, jobId: string): Promise<JobView | undefined> {
@@ -306,11 +305,6 @@ export class JobStore {
       args: { suppliedNowMs: this.#suppliedNowMs(), batch: this.#settings.sweep_batch },
     });
     return { nowMs, jobIds };
-  }
-
-  /** All unfinished jobs of the tenant, at most `limit`. */
-  openJobs(tenant: string, limit: number): Promise<string[]> {
-    return this.#ask(this.#redis.zrange(keys.open(tenant), 0, String(limit - 1)));
   }
 
   /** When the sweeper looks at the job next; `undefined` when never (its record is gone). */

@@ -109,7 +109,7 @@ export const reclaimScript = defineScript({
   file: lua('reclaim.lua'),
   keys: ['record'],
   args: ['deadOwner'],
-  reply: text,
+  reply: z.enum(['reclaimed', 'other']),
   allowOutOfMemory: true,
 });
 

@@ -51,6 +51,8 @@ export class ClaimLoop implements TicketWorker {
     const { id, connection, settings, clock, onError } = this.#options;
     const options = {
       ...bullOptions(id, connection, undefined),
+      // Written to every ticket it takes; tells a dead worker's tickets from others.
+      name: this.#options.workerId,
       lockDuration: settings.lock_ms,
       maxStalledCount: Number.MAX_SAFE_INTEGER,
       stalledInterval: settings.stalled_check_ms,
@@ -130,7 +132,7 @@ export class ClaimLoop implements TicketWorker {
 
   async #claimOne(): Promise<Claim> {
     const token = `${this.#options.workerId}:${this.#tokens++}`;
-    const reply = await this.#backend!.moveToActive(token);
+    const reply = await this.#backend!.moveToActive(token, this.#options.workerId);
     return this.#startClaimed(reply, token);
   }
 
