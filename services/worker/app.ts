@@ -149,6 +149,7 @@ async function buildServices(
     clock,
     metrics,
     presence: ownPresence(),
+    onError: onError('sweeper'),
   };
   const idle = () => pools.every(({ loop }) => loop.active === 0);
   return [connections, leases, ...queues, mendingService(mending, idle), poolsService(pools)];

@@ -144,14 +144,13 @@ export class ClaimLoop implements TicketWorker {
 
   async #run(jobData: JobJson, jobId: string, token: string): Promise<void> {
     this.#held.set(jobId, token);
-    const job = Job.fromJSON(
-      { opts: {}, toKey: (type: string) => type } as unknown as MinimalQueue,
-      jobData,
-      jobId,
-    );
-    const verdict = await this.#verdictOf(job, token);
     try {
-      await this.#finish(job, token, verdict);
+      const job = Job.fromJSON(
+        { opts: {}, toKey: (type: string) => type } as unknown as MinimalQueue,
+        jobData,
+        jobId,
+      );
+      await this.#finish(job, token, await this.#verdictOf(job, token));
     } catch (error) {
       // The record is settled or waits; BullMQ hands the ticket out again when its lock ends.
       this.#options.onError(error);
