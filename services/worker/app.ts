@@ -26,6 +26,8 @@ import {
 } from './reclaim-dead-workers.ts';
 import { runJob } from './run-job.ts';
 import { OutcomeSettler } from './settle-outcome.ts';
+import { StoreRetry } from './store-retry.ts';
+import { SuspectPlace } from './suspect-place.ts';
 import { type SweepParts, sweepJobs } from './sweep-jobs.ts';
 
 export interface WorkerAppOptions {
@@ -92,15 +94,9 @@ async function buildServices(
     graceMs: settings.jobs.takeover_grace_ms,
     onError: onError('leases'),
   });
-  const settler = new OutcomeSettler({
-    jobs,
-    redis,
-    metrics,
-    clock,
-    log,
-    replies: settings.replies,
-    retryMaxMs: settings.workers.settle_retry_max_ms,
-  });
+  const storeRetry = new StoreRetry({ clock, metrics, maxMs: settings.workers.settle_retry_max_ms });
+  const settler = new OutcomeSettler({ jobs, redis, metrics, log, storeRetry, replies: settings.replies });
+  const suspects = new SuspectPlace();
   const queues = poolIds(settings).map((id) => new PoolQueue(id, redis, telemetry));
   const queueOf = (provider: string, pool: string) =>
     queues.find(({ id }) => id.provider === provider && id.pool === pool);
@@ -120,6 +116,8 @@ async function buildServices(
       jobs,
       leases,
       settler,
+      storeRetry,
+      suspects,
       settings: settings.jobs,
       metrics,
       clock,

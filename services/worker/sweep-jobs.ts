@@ -90,7 +90,7 @@ async function ensureTicket({ queueOf }: SweepParts, job: JobView, nowMs: number
   if (onItsWay.has(await queue.state(job.id))) return 'none';
   // What BullMQ has left of an old ticket would make adding a new one a no-op.
   await queue.remove(job.id);
-  const delayMs = Math.max(0, (job.runAtMs ?? 0) - nowMs);
+  const delayMs = Math.max(0, (job.notBeforeMs ?? job.runAtMs ?? 0) - nowMs);
   await queue.enqueue({ tenant: job.tenant, job: job.id }, { priority: job.priority, delayMs });
   return 'enqueued';
 }

@@ -1,11 +1,12 @@
 -- settle: the end of a job. First writer wins; a later one only leaves a ledger row for what it cost.
 -- KEYS  record, open, depth, ledger
--- ARGV  jobId, settler (number of the attempt, or ''), state (terminal), onlyWaiting ('1' = only if no worker runs it; then no attempt is recorded), retentionMs,
---       head (JSON), body, usage (JSON or ''), attemptRow (JSON or ''), ledgerRowsMax; rest = ledger field, value, …
--- reply {'settled', waiters} | {'already', state} | {'running', owner} | {'gone'}
+-- ARGV  jobId, settler (number of the attempt, or ''), holder ('' = whoever comes first; a token = only while it holds
+--       the lease, so that the failure of one attempt does not end a job that another worker runs by now),
+--       state (terminal), onlyWaiting ('1' = only if no worker runs it; then no attempt is recorded), retentionMs, head (JSON), body, usage (JSON or ''), attemptRow (JSON or ''), ledgerRowsMax; rest = ledger field, value, …
+-- reply {'settled', waiters} | {'already', state} | {'running', owner ('' = nobody)} | {'gone'}
 -- cost  O(size of the body)
-local current, counted, waiters, attempts, owner, settledBy = unpack(redis.call('HMGET', record,
-  'state', 'counted', 'waiters', 'attempts', 'owner', 'settledBy'))
+local current, counted, waiters, attempts, owner, settledBy, token = unpack(redis.call('HMGET', record,
+  'state', 'counted', 'waiters', 'attempts', 'owner', 'settledBy', 'token'))
 if not current then
   return {'gone'}
 end
@@ -20,10 +21,10 @@ if current ~= 'queued' and current ~= 'running' then
   end
   return {'already', current}
 end
-if onlyWaiting == '1' and current == 'running' then
+if (onlyWaiting == '1' and current == 'running') or (holder ~= '' and holder ~= token) then
   return {'running', owner or ''}
 end
-redis.call('HDEL', record, 'token', 'owner', 'leaseUntilMs', 'waiters', 'waitReason', 'request', 'headers')
+redis.call('HDEL', record, 'token', 'owner', 'leaseUntilMs', 'waiters', 'waitReason', 'notBeforeMs', 'request', 'headers')
 redis.call('HSET', record, 'state', state, 'finishedMs', nowMs, 'head', head, 'body', body, 'counted', 0,
   'settledBy', settler)
 if usage ~= '' then
