@@ -50,7 +50,7 @@ async function reclaimFrom(
   const tickets = await queue.heldBy(deadWorker);
   const giveBack = async ({ tenant, job }: Ticket) => {
     await jobs.reclaim(tenant, job, deadWorker);
-    await queue.giveBack(job);
+    await queue.giveBack(job, deadWorker);
     metrics.swept.inc({ action: 'reclaimed' });
   };
   const given = await Promise.allSettled(tickets.map(giveBack));

@@ -83,11 +83,13 @@ export class PoolQueue implements Service {
     return active.filter((job) => job?.processedBy === workerId).map((job) => ticketSchema.parse(job.data));
   }
 
-  /** Gives a ticket back on behalf of a worker that is dead; nothing happens when it is no longer held. */
-  async giveBack(jobId: string): Promise<void> {
+  /** Gives a ticket back on behalf of a dead worker; nothing happens when another one holds it by now. */
+  async giveBack(jobId: string, deadWorkerId: string): Promise<void> {
     const token = await this.#ask(this.#connection.get(this.#queue.toKey(`${jobId}:lock`)));
+    // Whoever takes a ticket writes lock and name together: with the name unchanged, the lock read before is the dead one's.
+    const holder = await this.#ask(this.#connection.hget(this.#queue.toKey(jobId), 'pb'));
     // Without a lock it is BullMQ's own check that puts the ticket back.
-    if (token === null) return;
+    if (token === null || holder !== deadWorkerId) return;
     await this.#ask(this.#queue.getBackend().moveJobFromActiveToWait(jobId, token));
     // BullMQ wakes nobody for a ticket with a priority that comes back; its workers wait for this marker.
     await this.#ask(this.#connection.zadd(this.#queue.toKey('marker'), 0, '0'));

@@ -15,8 +15,9 @@ for index = restFrom, #ARGV do
   row[#row + 1] = ARGV[index]
 end
 if current ~= 'queued' and current ~= 'running' then
-  -- The same attempt settles again only when a reply was lost: its row is written already.
-  if #row > 0 and settledBy ~= settler then
+  -- An attempt whose reply was lost settles again: its row is written already.
+  if #row > 0 and not string.find(' ' .. settledBy .. ' ', ' ' .. settler .. ' ', 1, true) then
+    redis.call('HSET', record, 'settledBy', settledBy .. ' ' .. settler)
     redis.call('XADD', ledger, 'MAXLEN', '~', ledgerRowsMax, '*', 'kind', 'wasted', unpack(row))
   end
   return {'already', current}
