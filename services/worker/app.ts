@@ -10,6 +10,7 @@ import { ClaimLoop } from '#shared/queue/claim-loop.ts';
 import { poolIds } from '#shared/queue/pool-ids.ts';
 import { PoolQueue } from '#shared/queue/pool-queue.ts';
 import { StockLoop } from '#shared/queue/stock-loop.ts';
+import type { TicketWorker } from '#shared/queue/ticket-worker.ts';
 import { openConnections, openRedis, type RedisConnection } from '#shared/redis/connection.ts';
 import { keys } from '#shared/redis/keys.ts';
 import type { Logger } from '#shared/telemetry/logger.ts';
@@ -25,6 +26,8 @@ import {
 } from './reclaim-dead-workers.ts';
 import { runJob } from './run-job.ts';
 import { OutcomeSettler } from './settle-outcome.ts';
+import { StoreRetry } from './store-retry.ts';
+import { SuspectPlace } from './suspect-place.ts';
 import { type SweepParts, sweepJobs } from './sweep-jobs.ts';
 
 export interface WorkerAppOptions {
@@ -91,15 +94,9 @@ async function buildServices(
     graceMs: settings.jobs.takeover_grace_ms,
     onError: onError('leases'),
   });
-  const settler = new OutcomeSettler({
-    jobs,
-    redis,
-    metrics,
-    clock,
-    log,
-    replies: settings.replies,
-    retryMaxMs: settings.workers.settle_retry_max_ms,
-  });
+  const storeRetry = new StoreRetry({ clock, metrics, maxMs: settings.workers.settle_retry_max_ms });
+  const settler = new OutcomeSettler({ jobs, redis, metrics, log, storeRetry, replies: settings.replies });
+  const suspects = new SuspectPlace();
   const queues = poolIds(settings).map((id) => new PoolQueue(id, redis, telemetry));
   const queueOf = (provider: string, pool: string) =>
     queues.find(({ id }) => id.provider === provider && id.pool === pool);
@@ -107,7 +104,7 @@ async function buildServices(
   const served = queues.filter(({ id }) =>
     options.pools.some((pattern) => matches(pattern, `${id.provider}/${id.pool}`)),
   );
-  const loops = served.flatMap(({ id }): Service[] => {
+  const pools = served.map(({ id }): ServedPool => {
     const provider = settings.providers[id.provider]!;
     const { concurrency } = provider.pools[id.pool]!;
     const client = new ProviderClient(provider, concurrency);
@@ -119,6 +116,8 @@ async function buildServices(
       jobs,
       leases,
       settler,
+      storeRetry,
+      suspects,
       settings: settings.jobs,
       metrics,
       clock,
@@ -135,31 +134,61 @@ async function buildServices(
       handle: (held) => runJob(parts, held),
       onError: onError(`pool ${id.provider}/${id.pool}`),
     });
-    return [httpService(`http ${loop.name}`, client), loop];
+    return { loop, client };
   });
   const mending: SweepParts & ReclaimParts = {
     workerId,
     jobs,
     redis,
     queueOf,
+    queues,
     settler,
     settings: settings.jobs,
     clock,
     metrics,
     presence: ownPresence(),
+    onError: onError('sweeper'),
   };
-  return [connections, leases, ...queues, mendingService(mending, onError('sweeper')), ...loops];
+  const idle = () => pools.every(({ loop }) => loop.active === 0);
+  return [connections, leases, ...queues, mendingService(mending, idle), poolsService(pools)];
 }
 
-/** Closes the provider connections of a pool after its loop has stopped. */
-function httpService(name: string, client: ProviderClient): Service {
-  return { name, start: async () => undefined, stop: () => client.close() };
+interface ServedPool {
+  loop: TicketWorker;
+  client: ProviderClient;
+}
+
+async function stopPool({ loop, client }: ServedPool): Promise<void> {
+  try {
+    await loop.stop();
+  } finally {
+    await client.close();
+  }
+}
+
+/** All pools of the process: they stop together, so that none takes new work while another still drains. */
+function poolsService(pools: readonly ServedPool[]): Service {
+  const stop = async () => {
+    const stopped = await Promise.allSettled(pools.map(stopPool));
+    const failed = stopped.find((each) => each.status === 'rejected');
+    if (failed) throw failed.reason;
+  };
+  const start = async () => {
+    try {
+      await Promise.all(pools.map(({ loop }) => loop.start()));
+    } catch (error) {
+      await stop();
+      throw error;
+    }
+  };
+  return { name: 'pools', start, stop };
 }
 
 /** The periodic part of a worker: takes back the jobs of dead workers, and sweeps. */
-function mendingService(parts: SweepParts & ReclaimParts, onError: (error: unknown) => void): Service {
+function mendingService(parts: SweepParts & ReclaimParts, idle: () => boolean): Service {
   const stop = new AbortController();
   let loop: Promise<void> | undefined;
+  const { onError } = parts;
   const run = async () => {
     while (!stop.signal.aborted) {
       await reclaimDeadWorkers(parts).catch(onError);
@@ -176,7 +205,8 @@ function mendingService(parts: SweepParts & ReclaimParts, onError: (error: unkno
     async stop() {
       stop.abort();
       await loop;
-      await withdrawPresence(parts).catch(onError);
+      // Calls that outlasted the drain end with the process; whoever finds it dead may take their jobs at once.
+      if (idle()) await withdrawPresence(parts).catch(onError);
     },
   };
 }

@@ -4,9 +4,6 @@ import type { Service } from '#shared/kernel/lifecycle.ts';
 import type { RedisConnection } from '#shared/redis/connection.ts';
 import { keys } from '#shared/redis/keys.ts';
 
-/** Why a running request was aborted. */
-export type AbortReason = 'cancelled' | 'lost';
-
 interface Lease {
   tenant: string;
   jobId: string;
@@ -29,7 +26,8 @@ export interface LeaseKeeperOptions {
 
 /**
  * Keeps the leases of all jobs this worker runs: renews them together every beat and at once after a reconnection,
- * and aborts a job's request when it was cancelled or has another owner.
+ * and aborts a job's request when it was cancelled. A request whose lease is lost goes on: it is paid for already, and
+ * its answer counts if it comes first, or is recorded as wasted.
  */
 export class LeaseKeeper implements Service {
   readonly name = 'lease keeper';
@@ -51,9 +49,7 @@ export class LeaseKeeper implements Service {
     const { redis, subscriber, workerId, clock, beatMs } = this.#options;
     redis.on('ready', this.#onReady);
     this.#timer = clock.every(beatMs, () => void this.#beat());
-    subscriber.on('message', (_channel, message: string) =>
-      this.#abort(message.split(' ')[1] ?? '', 'cancelled'),
-    );
+    subscriber.on('message', (_channel, message: string) => this.#cancel(message.split(' ')[1] ?? ''));
     await subscriber.subscribe(keys.workerChannel(workerId));
   }
 
@@ -71,7 +67,7 @@ export class LeaseKeeper implements Service {
     return this.#options.clock.monotonicMs() - this.#readySinceMs >= this.#options.graceMs;
   }
 
-  /** Starts renewing a lease that `begin` granted. The signal aborts with an AbortReason. */
+  /** Starts renewing a lease that `begin` granted. The signal aborts when the job is cancelled. */
   hold(tenant: string, jobId: string, token: string): AbortSignal {
     const abort = new AbortController();
     this.#leases.set(jobId, { tenant, jobId, token, abort });
@@ -82,8 +78,8 @@ export class LeaseKeeper implements Service {
     if (this.#leases.get(jobId)?.token === token) this.#leases.delete(jobId);
   }
 
-  #abort(jobId: string, reason: AbortReason): void {
-    this.#leases.get(jobId)?.abort.abort(reason);
+  #cancel(jobId: string): void {
+    this.#leases.get(jobId)?.abort.abort('cancelled');
   }
 
   async #beat(): Promise<void> {
@@ -96,7 +92,7 @@ export class LeaseKeeper implements Service {
 
   async #renew({ tenant, jobId, token }: Lease): Promise<void> {
     const answer = await this.#options.jobs.heartbeat(tenant, jobId, token);
-    if (answer === 'held' || this.#leases.get(jobId)?.token !== token) return;
-    this.#abort(jobId, answer === 'cancel' ? 'cancelled' : 'lost');
+    if (answer === 'cancel' && this.#leases.get(jobId)?.token === token) this.#cancel(jobId);
+    if (answer === 'lost') this.release(jobId, token);
   }
 }

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import type { Ticket } from '#shared/contracts/ticket.ts';
 import type { JobStore } from '#shared/jobs/job-store.ts';
 import { isProvenDead, type ProcessPresence } from '#shared/kernel/process-presence.ts';
 import type { PoolQueue } from '#shared/queue/pool-queue.ts';
@@ -11,14 +12,11 @@ export interface ReclaimParts {
   presence: ProcessPresence;
   jobs: JobStore;
   redis: RedisConnection;
-  queueOf: (provider: string, pool: string) => PoolQueue | undefined;
+  queues: readonly PoolQueue[];
   metrics: Metrics;
 }
 
 const presenceSchema = z.object({ host: z.string(), pid: z.number().int(), startTicks: z.string() });
-/** Unfinished jobs of one tenant that are looked through for a dead worker's. */
-const openJobsMax = 1_000_000;
-const atOnce = 200;
 
 /** Enters this worker into the register of workers; the pair of `withdrawPresence`. */
 export async function registerPresence({ redis, workerId, presence }: ReclaimParts): Promise<void> {
@@ -30,40 +28,33 @@ export async function withdrawPresence({ redis, workerId }: ReclaimParts): Promi
 }
 
 /**
- * Takes the jobs of workers that are proven dead (killed on this machine) and gives their tickets back, so that they
- * run again at once instead of after the lease. On other machines only the end of a lease tells.
+ * Takes the tickets of workers that are proven dead (killed on this machine) and their jobs' leases, so that they run
+ * again at once instead of after the lease. On other machines only the end of a lease tells.
  */
 export async function reclaimDeadWorkers(parts: ReclaimParts): Promise<void> {
   const workers = await parts.redis.hgetall(keys.workers());
   for (const [workerId, text] of Object.entries(workers)) {
     if (workerId === parts.workerId || !isProvenDead(presenceSchema.parse(JSON.parse(text)), parts.presence))
       continue;
-    for (const tenant of await parts.jobs.tenants()) await reclaimFrom(parts, workerId, tenant);
+    for (const queue of parts.queues) await reclaimFrom(parts, workerId, queue);
     await parts.redis.hdel(keys.workers(), workerId);
   }
 }
 
-async function reclaimFrom(parts: ReclaimParts, deadWorker: string, tenant: string): Promise<void> {
-  const open = await parts.jobs.openJobs(tenant, openJobsMax);
-  for (let from = 0; from < open.length; from += atOnce) {
-    await Promise.all(
-      open.slice(from, from + atOnce).map((jobId) => reclaimJob(parts, deadWorker, tenant, jobId)),
-    );
-  }
-}
-
-async function reclaimJob(
-  { jobs, metrics, queueOf }: ReclaimParts,
+/** Record first: a ticket that is handed out again before its lease has ended would have to wait. */
+async function reclaimFrom(
+  { jobs, metrics }: ReclaimParts,
   deadWorker: string,
-  tenant: string,
-  jobId: string,
+  queue: PoolQueue,
 ): Promise<void> {
-  const token = await jobs.reclaim(tenant, jobId, deadWorker);
-  if (token === undefined) return;
-  metrics.swept.inc({ action: 'reclaimed' });
-  const job = await jobs.view(tenant, jobId);
-  // BullMQ refuses when the ticket is no longer that worker's; then it is on its way already.
-  await queueOf(job?.provider ?? '', job?.pool ?? '')
-    ?.giveBack(jobId, token)
-    .catch(() => undefined);
+  const tickets = await queue.heldBy(deadWorker);
+  const giveBack = async ({ tenant, job }: Ticket) => {
+    await jobs.reclaim(tenant, job, deadWorker);
+    await queue.giveBack(job, deadWorker);
+    metrics.swept.inc({ action: 'reclaimed' });
+  };
+  const given = await Promise.allSettled(tickets.map(giveBack));
+  // What could not be given back is tried again with the next look, for the worker stays in the register.
+  const failed = given.find((each) => each.status === 'rejected');
+  if (failed) throw failed.reason;
 }

@@ -1,7 +1,7 @@
 import type { ProviderSettings, Settings } from '#config/schema.ts';
 import type { Attempt } from '#shared/contracts/job.ts';
 import { ticketVersion } from '#shared/contracts/ticket.ts';
-import type { BegunJob, JobStore } from '#shared/jobs/job-store.ts';
+import type { Begun, BegunJob, JobStore } from '#shared/jobs/job-store.ts';
 import type { Clock } from '#shared/kernel/clock.ts';
 import type { Random } from '#shared/kernel/random.ts';
 import type { PoolId } from '#shared/queue/pool-queue.ts';
@@ -11,8 +11,10 @@ import { contextOf, inSpan, SpanKind, spans } from '#shared/telemetry/tracing.ts
 import { type AttemptResult, callProvider } from './call-provider.ts';
 import { backoffMs } from './failures/backoff.ts';
 import type { ProviderClient } from './http/provider-client.ts';
-import type { AbortReason, LeaseKeeper } from './lease-keeper.ts';
+import type { LeaseKeeper } from './lease-keeper.ts';
 import { answerOf, type Ending, failureOf, type OutcomeSettler } from './settle-outcome.ts';
+import type { StoreRetry } from './store-retry.ts';
+import type { SuspectPlace } from './suspect-place.ts';
 
 export interface RunJobParts {
   id: PoolId;
@@ -22,6 +24,8 @@ export interface RunJobParts {
   jobs: JobStore;
   leases: LeaseKeeper;
   settler: OutcomeSettler;
+  storeRetry: StoreRetry;
+  suspects: SuspectPlace;
   settings: Settings['jobs'];
   metrics: Metrics;
   clock: Clock;
@@ -31,11 +35,12 @@ export interface RunJobParts {
 const done: Verdict = { kind: 'done' };
 /** A ticket of a newer version waits for a newer worker. */
 const newerTicketDelayMs = 30_000;
+/** Pause of a job that must wait until the suspect before it is done. */
+const suspectPauseMs = 500;
 
 type Decision =
   | { kind: 'end'; ending: Ending }
-  | { kind: 'again'; delayMs: number; refusal: boolean; reason: string }
-  | { kind: 'drop' };
+  | { kind: 'again'; delayMs: number; refusal: boolean; reason: string };
 
 /** begin → send → settle → complete, for one ticket. The branching of the worker is here and nowhere else. */
 export async function runJob(parts: RunJobParts, held: HeldTicket): Promise<Verdict> {
@@ -57,38 +62,56 @@ export async function runJob(parts: RunJobParts, held: HeldTicket): Promise<Verd
 const poolName = (id: PoolId) => `${id.provider}/${id.pool}`;
 
 async function beginAndRun(parts: RunJobParts, held: HeldTicket): Promise<Verdict> {
-  const { jobs, leases, settings, settler, id } = parts;
-  const { tenant, job: jobId } = held.ticket;
-  const begun = await jobs.begin({
-    tenant,
-    jobId,
-    token: held.token,
-    owner: parts.workerId,
-    mayTakeOver: leases.mayTakeOver,
-  });
+  const begun = await begin(parts, held, false);
+  if (begun.kind !== 'suspect') return afterBegin(parts, held, begun);
+  const ran = await parts.suspects.run(async () => afterBegin(parts, held, await begin(parts, held, true)));
+  return ran ?? { kind: 'later', delayMs: suspectPauseMs };
+}
+
+/** Sent again until it is answered: the same token is granted the same attempt. */
+function begin(
+  { jobs, leases, workerId, storeRetry }: RunJobParts,
+  { ticket, token }: HeldTicket,
+  mayRunSuspect: boolean,
+): Promise<Begun> {
+  const { tenant, job: jobId } = ticket;
+  return storeRetry.run(() =>
+    jobs.begin({ tenant, jobId, token, owner: workerId, mayTakeOver: leases.mayTakeOver, mayRunSuspect }),
+  );
+}
+
+async function afterBegin(parts: RunJobParts, held: HeldTicket, begun: Begun): Promise<Verdict> {
+  const { settings } = parts;
   switch (begun.kind) {
     case 'begun':
       return runBegun(parts, held, begun.job);
     case 'busy':
       return { kind: 'later', delayMs: Math.min(begun.remainingMs, settings.busy_recheck_ms) };
+    case 'early':
+      return { kind: 'later', delayMs: begun.remainingMs };
+    case 'suspect':
+      return { kind: 'later', delayMs: suspectPauseMs };
     case 'settled':
     case 'gone':
       return done;
     case 'late':
-      await settler.settleUnstarted(tenant, jobId, id, failureOf('expired', 'expired'));
-      return done;
+      return endUnstarted(parts, held, failureOf('expired', 'expired'));
+    case 'cancelled':
+      return endUnstarted(parts, held, failureOf('cancelled', 'cancelled'));
     case 'unknown':
-      await settler.settleUnstarted(tenant, jobId, id, failureOf('outcome_unknown', 'outcome_unknown'));
-      return done;
+      return endUnstarted(parts, held, failureOf('outcome_unknown', 'outcome_unknown'));
     case 'crashed':
-      await settler.settleUnstarted(
-        tenant,
-        jobId,
-        id,
-        failureOf('failed', 'worker_crashed', { crashes: begun.crashes }),
-      );
-      return done;
+      return endUnstarted(parts, held, failureOf('failed', 'worker_crashed', { crashes: begun.crashes }));
   }
+}
+
+async function endUnstarted(
+  { settler, id }: RunJobParts,
+  { ticket }: HeldTicket,
+  ending: Ending,
+): Promise<Verdict> {
+  await settler.settleUnstarted(ticket.tenant, ticket.job, id, ending);
+  return done;
 }
 
 async function runBegun(parts: RunJobParts, held: HeldTicket, job: BegunJob): Promise<Verdict> {
@@ -101,13 +124,23 @@ async function runBegun(parts: RunJobParts, held: HeldTicket, job: BegunJob): Pr
   try {
     const { attempt, result } = await makeAttempt(parts, jobId, job, signal);
     const decision = decide(parts, job, result, signal);
-    if (decision.kind === 'drop') return done;
     if (decision.kind === 'end') {
-      await parts.settler.settle({ tenant, jobId, id, job, attempt, ending: decision.ending });
+      await parts.settler.settle({
+        tenant,
+        jobId,
+        token: held.token,
+        id,
+        job,
+        attempt,
+        ending: decision.ending,
+      });
       return done;
     }
-    await jobs.abandon(tenant, jobId, held.token, attempt, decision.refusal, decision.reason);
-    return { kind: 'later', delayMs: decision.delayMs };
+    const { delayMs, refusal, reason } = decision;
+    await parts.storeRetry.run(() =>
+      jobs.abandon(tenant, jobId, held.token, { attempt, refusal, waitReason: reason, delayMs }),
+    );
+    return { kind: 'later', delayMs };
   } finally {
     metrics.runningJobs.dec({ pool });
     leases.release(jobId, held.token);
@@ -152,20 +185,21 @@ function resultName(result: AttemptResult): string {
   return result.kind === 'unanswered' ? result.failure : 'invalid';
 }
 
-/** What one attempt means for the job: its end, another attempt, or nothing because the job is no longer ours. */
+/** What one attempt means for the job: its end, or another attempt. */
 function decide(parts: RunJobParts, job: BegunJob, result: AttemptResult, signal: AbortSignal): Decision {
   if (result.kind === 'answered')
     return { kind: 'end', ending: answerOf('succeeded', result.response, result.usage) };
-  if (signal.aborted && result.kind === 'unanswered') {
-    if ((signal.reason as AbortReason) === 'lost') return { kind: 'drop' };
-    return { kind: 'end', ending: failureOf('cancelled', 'cancelled') };
-  }
   const final = finalEnding(result, job);
   const delayMs = mayRetry(parts, job, result) ? retryDelayMs(parts, job, result) : undefined;
+  const cancelled = signal.aborted && (result.kind === 'unanswered' || delayMs !== undefined);
+  if (cancelled) return { kind: 'end', ending: failureOf('cancelled', 'cancelled') };
   if (delayMs === undefined) return { kind: 'end', ending: final };
-  const refusal = result.kind === 'refused' && !result.countsAsAttempt;
+  const refusal = isRefusal(result);
   return { kind: 'again', delayMs, refusal, reason: refusal ? 'cooldown' : 'retry' };
 }
+
+/** Whether the provider turned the request away for quota, which is no attempt of the job's. */
+const isRefusal = (result: AttemptResult) => result.kind === 'refused' && !result.countsAsAttempt;
 
 function finalEnding(result: Exclude<AttemptResult, { kind: 'answered' }>, job: BegunJob): Ending {
   if (result.kind === 'refused') return answerOf('failed', result.response, undefined);
@@ -180,7 +214,9 @@ function mayRetry({ settings }: RunJobParts, job: BegunJob, result: AttemptResul
       result.kind === 'unanswered' && result.failure === 'notSent' && job.attempt < settings.attempts_max
     );
   if (result.kind === 'refused' && !result.retryable) return false;
-  if (result.kind === 'refused' && !result.countsAsAttempt) return job.refusals < settings.refusals_max;
+  if (isRefusal(result)) return job.refusals < settings.refusals_max;
+  // What passed the bound once will pass it again, and every time it is paid for.
+  if (result.kind === 'unanswered' && result.failure === 'tooLarge') return false;
   return job.attempt - job.refusals < settings.attempts_max;
 }
 
@@ -192,10 +228,6 @@ function retryDelayMs(
 ): number | undefined {
   const asked = result.kind === 'refused' ? result.retryAfterMs : undefined;
   if (asked !== undefined) return asked > settings.retry_after_max_ms ? undefined : asked;
-  return backoffMs(
-    Math.max(1, job.attempt - job.refusals),
-    settings.retry_base_ms,
-    settings.retry_max_ms,
-    random,
-  );
+  const failures = isRefusal(result) ? job.refusals + 1 : Math.max(1, job.attempt - job.refusals);
+  return backoffMs(failures, settings.retry_base_ms, settings.retry_max_ms, random);
 }

@@ -1,8 +1,7 @@
 import type { Settings } from '#config/schema.ts';
 import type { Attempt, TerminalState, Usage } from '#shared/contracts/job.ts';
 import { errorSettlement } from '#shared/jobs/error-settlement.ts';
-import type { BegunJob, JobStore, Settled, Settlement } from '#shared/jobs/job-store.ts';
-import type { Clock } from '#shared/kernel/clock.ts';
+import type { BegunJob, JobStore, Settlement } from '#shared/jobs/job-store.ts';
 import type { ErrorCode } from '#shared/kernel/error-catalog.ts';
 import { SluiceError } from '#shared/kernel/errors.ts';
 import type { PoolId } from '#shared/queue/pool-queue.ts';
@@ -11,6 +10,7 @@ import { announce } from '#shared/results/announce.ts';
 import type { Logger } from '#shared/telemetry/logger.ts';
 import type { Metrics } from '#shared/telemetry/metrics.ts';
 import type { ProviderResponse } from './http/provider-client.ts';
+import type { StoreRetry } from './store-retry.ts';
 
 /** How a job ends: with an answer of the provider, or with an error of ours. */
 export type Ending =
@@ -36,23 +36,21 @@ export interface OutcomeSettlerOptions {
   jobs: JobStore;
   redis: RedisConnection;
   replies: Settings['replies'];
-  retryMaxMs: number;
+  storeRetry: StoreRetry;
   metrics: Metrics;
-  clock: Clock;
   log: Logger;
 }
 
 export interface FinishedAttempt {
   tenant: string;
   jobId: string;
+  /** Token under which the attempt was begun. */
+  token: string;
   id: PoolId;
   job: BegunJob;
   attempt: Attempt;
   ending: Ending;
 }
-
-const firstRetryMs = 50;
-const longestRetryMs = 2_000;
 
 /** Stores how jobs end, for as long as it takes, and then tells who waits. A finished answer is never thrown away. */
 export class OutcomeSettler {
@@ -62,8 +60,11 @@ export class OutcomeSettler {
     this.#options = options;
   }
 
-  /** Settles the end of an attempt of this worker. */
-  async settle({ tenant, jobId, id, job, attempt, ending }: FinishedAttempt): Promise<void> {
+  /**
+   * Settles the end of an attempt of this worker. An answer counts even if the lease is lost by now, for it is paid
+   * for; a failure then does not, because another worker may yet succeed.
+   */
+  async settle({ tenant, jobId, token, id, job, attempt, ending }: FinishedAttempt): Promise<void> {
     const timing = {
       attempts: job.attempt,
       queueMs: job.startedMs - job.createdMs,
@@ -77,22 +78,24 @@ export class OutcomeSettler {
       endpoint: job.endpoint,
       ...timing,
     };
-    await this.#settleAndTell(settlementOf(subject, ending, attempt), id);
+    const holder = ending.state === 'succeeded' ? undefined : token;
+    await this.#settleAndTell({ ...settlementOf(subject, ending, attempt), holder }, id);
   }
 
-  /** Settles a job for which no request is under way: it expired, or the worker that ran it was lost. */
+  /** Settles a job for which no request is under way: it never began, or the worker that ran it was lost. */
   async settleUnstarted(tenant: string, jobId: string, id: PoolId, ending: Ending): Promise<void> {
-    const view = await this.#options.jobs.view(tenant, jobId);
+    const { jobs, storeRetry } = this.#options;
+    const view = await storeRetry.run(() => jobs.view(tenant, jobId));
     if (!view) return;
     const subject = { ...view, jobId, attempts: view.attempt, queueMs: 0, providerMs: 0 };
-    await this.#settleAndTell(
-      { ...settlementOf(subject, ending, undefined), onlyWaiting: ending.state === 'expired' },
-      id,
-    );
+    // A job that expired or was cancelled may have begun elsewhere by now.
+    const onlyWaiting = view.state === 'queued';
+    await this.#settleAndTell({ ...settlementOf(subject, ending, undefined), onlyWaiting }, id);
   }
 
   async #settleAndTell(settlement: Settlement, id: PoolId): Promise<void> {
-    const settled = await this.#settleWithRetries(settlement);
+    const { jobs, storeRetry } = this.#options;
+    const settled = await storeRetry.run(() => jobs.settle(settlement));
     if (settled.kind !== 'settled') return;
     const { metrics, redis, replies, log } = this.#options;
     const { tenant, state, usage } = settlement;
@@ -106,21 +109,6 @@ export class OutcomeSettler {
     announce(redis, replies, settled.waiters, settlement.head, settlement.body).catch((error: unknown) => {
       log.warn({ job: settlement.head.job, reason: String(error) }, 'announcement failed');
     });
-  }
-
-  async #settleWithRetries(settlement: Settlement): Promise<Settled> {
-    const { jobs, clock, retryMaxMs, metrics } = this.#options;
-    const giveUpAt = clock.monotonicMs() + retryMaxMs;
-    for (let pauseMs = firstRetryMs; ; pauseMs = Math.min(pauseMs * 2, longestRetryMs)) {
-      try {
-        return await jobs.settle(settlement);
-      } catch (error) {
-        const passing = error instanceof SluiceError && error.code === 'store_unavailable';
-        if (!passing || clock.monotonicMs() > giveUpAt) throw error;
-        metrics.settleRetries.inc();
-        await clock.sleep(pauseMs);
-      }
-    }
   }
 }
 

@@ -19,6 +19,7 @@ export interface SweepParts {
   settings: Settings['jobs'];
   clock: Clock;
   metrics: Metrics;
+  onError: (error: unknown) => void;
 }
 
 type Action = 'none' | 'enqueued' | 'expired' | 'forgotten';
@@ -36,11 +37,19 @@ export async function sweepJobs(parts: SweepParts): Promise<void> {
   if (!(await takeSweepLease(parts))) return;
   for (const tenant of await parts.jobs.tenants()) {
     const { nowMs, jobIds } = await parts.jobs.due(tenant);
-    for (const jobId of jobIds) {
-      const action = await mendJob(parts, tenant, jobId, nowMs);
-      if (action !== 'none') parts.metrics.swept.inc({ action });
-    }
+    await Promise.all(jobIds.map((jobId) => sweepJob(parts, tenant, jobId, nowMs)));
     await parts.jobs.forgetOldest(tenant, forgetBatch);
+  }
+}
+
+/** One job that cannot be mended must not keep the others from it. */
+async function sweepJob(parts: SweepParts, tenant: string, jobId: string, nowMs: number): Promise<void> {
+  try {
+    const action = await mendJob(parts, tenant, jobId, nowMs);
+    if (action !== 'none') parts.metrics.swept.inc({ action });
+  } catch (error) {
+    parts.onError(error);
+    await parts.jobs.lookAgain(tenant, jobId, nowMs + parts.settings.sweep_first_ms).catch(parts.onError);
   }
 }
 
@@ -81,7 +90,7 @@ async function ensureTicket({ queueOf }: SweepParts, job: JobView, nowMs: number
   if (onItsWay.has(await queue.state(job.id))) return 'none';
   // What BullMQ has left of an old ticket would make adding a new one a no-op.
   await queue.remove(job.id);
-  const delayMs = Math.max(0, (job.runAtMs ?? 0) - nowMs);
+  const delayMs = Math.max(0, (job.notBeforeMs ?? job.runAtMs ?? 0) - nowMs);
   await queue.enqueue({ tenant: job.tenant, job: job.id }, { priority: job.priority, delayMs });
   return 'enqueued';
 }

@@ -30,6 +30,7 @@ export const viewFields = [
   'leaseUntilMs',
   'priority',
   'delivery',
+  'notBeforeMs',
 ] as const;
 
 /** One job as it stands. Times are milliseconds since the epoch by Redis' clock. */
@@ -54,6 +55,8 @@ export interface JobView {
   waitReason: string | undefined;
   owner: string | undefined;
   leaseUntilMs: number | undefined;
+  /** No attempt begins before it: the provider asked for patience. */
+  notBeforeMs: number | undefined;
   priority: number;
   delivery: Delivery;
 }
@@ -92,6 +95,7 @@ export function viewOf(tenant: string, id: string, values: readonly (string | nu
     waitReason: field.waitReason ?? undefined,
     owner: field.owner ?? undefined,
     leaseUntilMs: numberOr(field.leaseUntilMs),
+    notBeforeMs: numberOr(field.notBeforeMs),
     priority: Number(field.priority),
     delivery: field.delivery as Delivery,
   };

@@ -42,6 +42,8 @@ export interface BeginOptions {
   token: string;
   owner: string;
   mayTakeOver: boolean;
+  /** Whether a job may begin whose next crash would be its last. */
+  mayRunSuspect: boolean;
 }
 
 /** What an attempt needs; times are Redis time, milliseconds. */
@@ -60,9 +62,19 @@ export interface BegunJob {
 
 export type Begun =
   | { kind: 'begun'; job: BegunJob }
-  | { kind: 'settled' | 'gone' | 'late' | 'unknown' }
-  | { kind: 'busy'; remainingMs: number }
+  | { kind: 'settled' | 'gone' | 'late' | 'cancelled' | 'suspect' | 'unknown' }
+  | { kind: 'busy' | 'early'; remainingMs: number }
   | { kind: 'crashed'; crashes: number };
+
+/** An attempt that did not end its job. */
+export interface Abandoned {
+  attempt: Attempt;
+  /** Whether the provider refused it for quota: then it does not count as an attempt. */
+  refusal: boolean;
+  waitReason: string;
+  /** The next attempt begins no sooner, milliseconds from now. */
+  delayMs: number;
+}
 
 export interface Settlement {
   tenant: string;
@@ -71,6 +83,8 @@ export interface Settlement {
   body: Buffer;
   usage: Usage | undefined;
   attempt: Attempt | undefined;
+  /** End the job only while this token holds its lease; undefined: first come, first served. */
+  holder?: string | undefined;
   /** End the job only if no worker runs it. */
   onlyWaiting?: boolean;
 }
@@ -165,10 +179,11 @@ export class JobStore {
         leaseMs: this.#settings.lease_ms,
         mayTakeOver: options.mayTakeOver ? '1' : '0',
         crashesMax: this.#settings.crashes_max,
+        mayRunSuspect: options.mayRunSuspect ? '1' : '0',
       },
       rest: begunFields,
     });
-    if (kind === 'busy') return { kind, remainingMs: first };
+    if (kind === 'busy' || kind === 'early') return { kind, remainingMs: first };
     if (kind === 'crashed') return { kind, crashes: first };
     if (kind !== 'begun') return { kind };
     const [endpoint, model, body, headers, createdMs, startedMs, refusals, delivery] = values as string[];
@@ -196,20 +211,19 @@ export class JobStore {
     });
   }
 
-  /** Gives the lease back; false when this worker no longer had it. */
-  async abandon(
-    tenant: string,
-    jobId: string,
-    token: string,
-    attempt: Attempt,
-    refusal: boolean,
-    waitReason: string,
-  ): Promise<boolean> {
-    const [kind] = await runScript(this.#redis, scripts.abandonScript, {
+  /** Gives the lease back, if the token still has it; may be sent again. */
+  async abandon(tenant: string, jobId: string, token: string, abandoned: Abandoned): Promise<void> {
+    await runScript(this.#redis, scripts.abandonScript, {
       keys: { record: keys.job(tenant, jobId), depth: keys.depth(tenant) },
-      args: { token, attemptRow: JSON.stringify(attempt), refusal: refusal ? '1' : '0', waitReason },
+      args: {
+        suppliedNowMs: this.#suppliedNowMs(),
+        token,
+        attemptRow: JSON.stringify(abandoned.attempt),
+        refusal: abandoned.refusal ? '1' : '0',
+        waitReason: abandoned.waitReason,
+        delayMs: abandoned.delayMs,
+      },
     });
-    return kind === 'abandoned';
   }
 
   async settle(settlement: Settlement): Promise<Settled> {
@@ -225,6 +239,7 @@ export class JobStore {
         suppliedNowMs: this.#suppliedNowMs(),
         jobId: head.job,
         settler: attempt?.attempt ?? '',
+        holder: settlement.holder ?? '',
         state: settlement.state,
         onlyWaiting: settlement.onlyWaiting ? '1' : '0',
         retentionMs: Math.max(this.#settings.retention_seconds, this.#settings.idempotency_seconds) * 1_000,
@@ -271,13 +286,12 @@ export class JobStore {
     return kind === 'ended' ? detail : kind;
   }
 
-  /** Ends the lease of a worker that is proven dead; the token of its ticket, or undefined when the job is not its. */
-  async reclaim(tenant: string, jobId: string, deadOwner: string): Promise<string | undefined> {
-    const token = await runScript(this.#redis, scripts.reclaimScript, {
+  /** Ends the lease of a worker that is proven dead; `other` when the job is not its. */
+  reclaim(tenant: string, jobId: string, deadOwner: string): Promise<'reclaimed' | 'other'> {
+    return runScript(this.#redis, scripts.reclaimScript, {
       keys: { record: keys.job(tenant, jobId) },
       args: { deadOwner },
     });
-    return token || undefined;
   }
 
   async view(tenant: string, jobId: string): Promise<JobView | undefined> {
@@ -306,11 +320,6 @@ export class JobStore {
       args: { suppliedNowMs: this.#suppliedNowMs(), batch: this.#settings.sweep_batch },
     });
     return { nowMs, jobIds };
-  }
-
-  /** All unfinished jobs of the tenant, at most `limit`. */
-  openJobs(tenant: string, limit: number): Promise<string[]> {
-    return this.#ask(this.#redis.zrange(keys.open(tenant), 0, String(limit - 1)));
   }
 
   /** When the sweeper looks at the job next; `undefined` when never (its record is gone). */

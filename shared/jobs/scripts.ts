@@ -43,11 +43,11 @@ export const leaveScript = defineScript({
 export const beginScript = defineScript({
   file: lua('begin.lua'),
   keys: ['record', 'depth'],
-  args: ['suppliedNowMs', 'token', 'owner', 'leaseMs', 'mayTakeOver', 'crashesMax'],
+  args: ['suppliedNowMs', 'token', 'owner', 'leaseMs', 'mayTakeOver', 'crashesMax', 'mayRunSuspect'],
   reply: z.union([
     z.tuple([z.literal('begun'), number, number], text),
-    z.tuple([z.enum(['busy', 'crashed']), number]),
-    z.tuple([z.enum(['settled', 'gone', 'late', 'unknown'])]),
+    z.tuple([z.enum(['busy', 'early', 'crashed']), number]),
+    z.tuple([z.enum(['settled', 'gone', 'late', 'cancelled', 'suspect', 'unknown'])]),
   ]),
   allowOutOfMemory: true,
 });
@@ -63,8 +63,8 @@ export const heartbeatScript = defineScript({
 export const abandonScript = defineScript({
   file: lua('abandon.lua'),
   keys: ['record', 'depth'],
-  args: ['token', 'attemptRow', 'refusal', 'waitReason'],
-  reply: z.union([z.tuple([z.literal('abandoned'), number, number]), z.tuple([z.literal('lost')])]),
+  args: ['suppliedNowMs', 'token', 'attemptRow', 'refusal', 'waitReason', 'delayMs'],
+  reply: z.enum(['abandoned', 'lost']),
   allowOutOfMemory: true,
 });
 
@@ -75,6 +75,7 @@ export const settleScript = defineScript({
     'suppliedNowMs',
     'jobId',
     'settler',
+    'holder',
     'state',
     'onlyWaiting',
     'retentionMs',
@@ -109,7 +110,7 @@ export const reclaimScript = defineScript({
   file: lua('reclaim.lua'),
   keys: ['record'],
   args: ['deadOwner'],
-  reply: text,
+  reply: z.enum(['reclaimed', 'other']),
   allowOutOfMemory: true,
 });
 

@@ -51,6 +51,8 @@ export class ClaimLoop implements TicketWorker {
     const { id, connection, settings, clock, onError } = this.#options;
     const options = {
       ...bullOptions(id, connection, undefined),
+      // Written to every ticket it takes; tells a dead worker's tickets from others.
+      name: this.#options.workerId,
       lockDuration: settings.lock_ms,
       maxStalledCount: Number.MAX_SAFE_INTEGER,
       stalledInterval: settings.stalled_check_ms,
@@ -130,7 +132,7 @@ export class ClaimLoop implements TicketWorker {
 
   async #claimOne(): Promise<Claim> {
     const token = `${this.#options.workerId}:${this.#tokens++}`;
-    const reply = await this.#backend!.moveToActive(token);
+    const reply = await this.#backend!.moveToActive(token, this.#options.workerId);
     return this.#startClaimed(reply, token);
   }
 
@@ -142,14 +144,13 @@ export class ClaimLoop implements TicketWorker {
 
   async #run(jobData: JobJson, jobId: string, token: string): Promise<void> {
     this.#held.set(jobId, token);
-    const job = Job.fromJSON(
-      { opts: {}, toKey: (type: string) => type } as unknown as MinimalQueue,
-      jobData,
-      jobId,
-    );
-    const verdict = await this.#verdictOf(job, token);
     try {
-      await this.#finish(job, token, verdict);
+      const job = Job.fromJSON(
+        { opts: {}, toKey: (type: string) => type } as unknown as MinimalQueue,
+        jobData,
+        jobId,
+      );
+      await this.#finish(job, token, await this.#verdictOf(job, token));
     } catch (error) {
       // The record is settled or waits; BullMQ hands the ticket out again when its lock ends.
       this.#options.onError(error);
@@ -172,8 +173,8 @@ export class ClaimLoop implements TicketWorker {
   async #finish(job: Job, token: string, verdict: Verdict): Promise<void> {
     const backend = this.#backend!;
     if (verdict.kind === 'later') {
-      const dueMs = this.#options.clock.nowMs() + verdict.delayMs;
-      await backend.moveToDelayed(job.id!, dueMs, verdict.delayMs, token);
+      // BullMQ adds the delay to the moment it is given.
+      await backend.moveToDelayed(job.id!, this.#options.clock.nowMs(), verdict.delayMs, token);
       return;
     }
     // With all places taken the loop sleeps, so completing one ticket fetches the next in the same script.

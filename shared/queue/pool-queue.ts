@@ -1,5 +1,5 @@
 import { type JobState as BullState, Queue, type Telemetry } from 'bullmq';
-import { type Ticket, ticketVersion } from '#shared/contracts/ticket.ts';
+import { type Ticket, ticketSchema, ticketVersion } from '#shared/contracts/ticket.ts';
 import type { Service } from '#shared/kernel/lifecycle.ts';
 import { type RedisConnection, storeError } from '#shared/redis/connection.ts';
 import { keys } from '#shared/redis/keys.ts';
@@ -19,6 +19,8 @@ export interface EnqueueOptions {
 
 /** Finished tickets leave nothing behind: their story is in the job record. */
 export const keepNothing = { count: 0 } as const;
+/** Most tickets looked through for those of a dead worker. */
+const activeMax = 100_000;
 /** BullMQ's event stream serves nobody here; it stays short. */
 const eventsMax = 100;
 
@@ -35,9 +37,11 @@ export class PoolQueue implements Service {
   readonly name: string;
   readonly id: PoolId;
   readonly #queue: Queue;
+  readonly #connection: RedisConnection;
 
   constructor(id: PoolId, connection: RedisConnection, telemetry?: Telemetry) {
     this.id = id;
+    this.#connection = connection;
     this.name = `queue ${id.provider}/${id.pool}`;
     this.#queue = new Queue(id.pool, {
       ...bullOptions(id, connection, telemetry),
@@ -73,9 +77,22 @@ export class PoolQueue implements Service {
     return (await this.#ask(this.#queue.remove(jobId))) === 1;
   }
 
-  /** Gives a ticket back on behalf of the worker that held it under `token` and is dead. */
-  async giveBack(jobId: string, token: string): Promise<void> {
+  /** The tickets that a worker holds. */
+  async heldBy(workerId: string): Promise<Ticket[]> {
+    const active = await this.#ask(this.#queue.getJobs(['active'], 0, activeMax - 1));
+    return active.filter((job) => job?.processedBy === workerId).map((job) => ticketSchema.parse(job.data));
+  }
+
+  /** Gives a ticket back on behalf of a dead worker; nothing happens when another one holds it by now. */
+  async giveBack(jobId: string, deadWorkerId: string): Promise<void> {
+    const token = await this.#ask(this.#connection.get(this.#queue.toKey(`${jobId}:lock`)));
+    // Whoever takes a ticket writes lock and name together: with the name unchanged, the lock read before is the dead one's.
+    const holder = await this.#ask(this.#connection.hget(this.#queue.toKey(jobId), 'pb'));
+    // Without a lock it is BullMQ's own check that puts the ticket back.
+    if (token === null || holder !== deadWorkerId) return;
     await this.#ask(this.#queue.getBackend().moveJobFromActiveToWait(jobId, token));
+    // BullMQ wakes nobody for a ticket with a priority that comes back; its workers wait for this marker.
+    await this.#ask(this.#connection.zadd(this.#queue.toKey('marker'), 0, '0'));
   }
 
   /** Tickets by where they are. */

@@ -24,6 +24,8 @@ export class StockLoop implements TicketWorker {
     this.#worker = new Worker(id.pool, (job, token) => this.#process(job, token!), {
       ...bullOptions(id, connection, telemetry),
       concurrency,
+      // Written to every ticket it takes; tells a dead worker's tickets from others.
+      name: this.#options.workerId,
       lockDuration: settings.lock_ms,
       stalledInterval: settings.stalled_check_ms,
       // The lease of the record tells a dead worker from a slow one; BullMQ's own count would fail the ticket.

@@ -1,11 +1,12 @@
 -- settle: the end of a job. First writer wins; a later one only leaves a ledger row for what it cost.
 -- KEYS  record, open, depth, ledger
--- ARGV  jobId, settler (number of the attempt, or ''), state (terminal), onlyWaiting ('1' = only if no worker runs it; then no attempt is recorded), retentionMs,
---       head (JSON), body, usage (JSON or ''), attemptRow (JSON or ''), ledgerRowsMax; rest = ledger field, value, …
--- reply {'settled', waiters} | {'already', state} | {'running', owner} | {'gone'}
+-- ARGV  jobId, settler (number of the attempt, or ''), holder ('' = whoever comes first; a token = only while it holds
+--       the lease, so that the failure of one attempt does not end a job that another worker runs by now),
+--       state (terminal), onlyWaiting ('1' = only if no worker runs it; then no attempt is recorded), retentionMs, head (JSON), body, usage (JSON or ''), attemptRow (JSON or ''), ledgerRowsMax; rest = ledger field, value, …
+-- reply {'settled', waiters} | {'already', state} | {'running', owner ('' = nobody)} | {'gone'}
 -- cost  O(size of the body)
-local current, counted, waiters, attempts, owner, settledBy = unpack(redis.call('HMGET', record,
-  'state', 'counted', 'waiters', 'attempts', 'owner', 'settledBy'))
+local current, counted, waiters, attempts, owner, settledBy, token = unpack(redis.call('HMGET', record,
+  'state', 'counted', 'waiters', 'attempts', 'owner', 'settledBy', 'token'))
 if not current then
   return {'gone'}
 end
@@ -14,16 +15,17 @@ for index = restFrom, #ARGV do
   row[#row + 1] = ARGV[index]
 end
 if current ~= 'queued' and current ~= 'running' then
-  -- The same attempt settles again only when a reply was lost: its row is written already.
-  if #row > 0 and settledBy ~= settler then
+  -- An attempt whose reply was lost settles again: its row is written already.
+  if #row > 0 and not string.find(' ' .. settledBy .. ' ', ' ' .. settler .. ' ', 1, true) then
+    redis.call('HSET', record, 'settledBy', settledBy .. ' ' .. settler)
     redis.call('XADD', ledger, 'MAXLEN', '~', ledgerRowsMax, '*', 'kind', 'wasted', unpack(row))
   end
   return {'already', current}
 end
-if onlyWaiting == '1' and current == 'running' then
+if (onlyWaiting == '1' and current == 'running') or (holder ~= '' and holder ~= token) then
   return {'running', owner or ''}
 end
-redis.call('HDEL', record, 'token', 'owner', 'leaseUntilMs', 'waiters', 'waitReason', 'request', 'headers')
+redis.call('HDEL', record, 'token', 'owner', 'leaseUntilMs', 'waiters', 'waitReason', 'notBeforeMs', 'request', 'headers')
 redis.call('HSET', record, 'state', state, 'finishedMs', nowMs, 'head', head, 'body', body, 'counted', 0,
   'settledBy', settler)
 if usage ~= '' then

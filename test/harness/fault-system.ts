@@ -1,0 +1,181 @@
+import type { Redis } from 'ioredis';
+import { terminalStates } from '#shared/contracts/job.ts';
+import { keys } from '#shared/redis/keys.ts';
+import type { Arrival } from '../../loadtest/simulator/arrivals/arrival-log.ts';
+import { type ArrivalSummary, summarize } from '../../loadtest/simulator/arrivals/summary.ts';
+import type { Simulator } from '../../loadtest/simulator/start-simulator.ts';
+import { type ConfigFile, ServiceProcess, writeConfiguration } from './processes.ts';
+import { RedisProcess } from './redis-process.ts';
+import { newSimulator } from './sluice.ts';
+import { type SettingsOverrides, testKey } from './test-settings.ts';
+import { until } from './until.ts';
+
+export type IngressProcess = ServiceProcess & { port: number };
+
+/** The tenant behind the test key. */
+export const tenant = 'acme';
+
+export interface LedgerRow {
+  kind: string;
+  job: string;
+  inputTokens: number;
+  outputTokens: number;
+}
+
+/** A Redis, a simulator in the test's own process, and ingresses and workers as processes that may be killed. */
+export class FaultSystem {
+  readonly redis: RedisProcess;
+  readonly simulator: Simulator;
+  /** The test's own connection. */
+  readonly store: Redis;
+  readonly #config: ConfigFile;
+  readonly #processes: ServiceProcess[] = [];
+
+  private constructor(redis: RedisProcess, simulator: Simulator, config: ConfigFile) {
+    this.redis = redis;
+    this.simulator = simulator;
+    this.#config = config;
+    this.store = redis.connect();
+    this.store.on('error', () => undefined);
+  }
+
+  static async start(settings: SettingsOverrides = {}): Promise<FaultSystem> {
+    const [redis, simulator] = await Promise.all([RedisProcess.start(), newSimulator()]);
+    return new FaultSystem(redis, simulator, await writeConfiguration(simulator.url, settings));
+  }
+
+  async ingress(redisUrl = this.redis.url): Promise<IngressProcess> {
+    const started = await ServiceProcess.start('ingress', this.#config.path, redisUrl);
+    this.#processes.push(started);
+    return started;
+  }
+
+  async worker(redisUrl = this.redis.url): Promise<ServiceProcess> {
+    const started = await ServiceProcess.start('worker', this.#config.path, redisUrl);
+    this.#processes.push(started);
+    return started;
+  }
+
+  /** Ends every process, hard; the output of one that fell over by itself is the caller's to look at before. */
+  async stop(): Promise<void> {
+    await Promise.all(this.#processes.map((each) => each.end('SIGKILL')));
+    this.store.disconnect();
+    await Promise.all([this.simulator.stop(), this.redis.stop(), this.#config.remove()]);
+  }
+
+  get arrivals(): ArrivalSummary {
+    return summarize(this.simulator.log);
+  }
+
+  /** Arrivals of one job, oldest first. */
+  arrivalsOf(jobId: string): Arrival[] {
+    const found: Arrival[] = [];
+    const { log } = this.simulator;
+    log.visit(0, (segment, index, seq) => {
+      const arrival = log.read(segment, index, seq);
+      if (arrival.clientRequestId.startsWith(`${jobId}/`)) found.push(arrival);
+      return true;
+    });
+    return found;
+  }
+
+  async states(jobIds: readonly string[]): Promise<(string | null)[]> {
+    const pipeline = this.store.pipeline();
+    for (const jobId of jobIds) pipeline.hget(keys.job(tenant, jobId), 'state');
+    return ((await pipeline.exec()) ?? []).map(([, state]) => state as string | null);
+  }
+
+  async counts(jobIds: readonly string[]): Promise<Record<string, number>> {
+    const counts: Record<string, number> = {};
+    for (const state of await this.states(jobIds))
+      counts[state ?? 'lost'] = (counts[state ?? 'lost'] ?? 0) + 1;
+    return counts;
+  }
+
+  /** Waits until all jobs have ended; how many ended how. */
+  async ended(jobIds: readonly string[], timeoutMs = 60_000): Promise<Record<string, number>> {
+    let counts: Record<string, number> = {};
+    const all = async () => {
+      counts = await this.counts(jobIds);
+      return terminalStates.reduce((sum, state) => sum + (counts[state] ?? 0), 0) === jobIds.length;
+    };
+    await until('all jobs ended', all, timeoutMs).catch((error: Error) => {
+      throw new Error(`${error.message}: ${JSON.stringify(counts)}`);
+    });
+    return counts;
+  }
+
+  /** Accepted jobs of the tenant, however they came to be. */
+  jobIds(): Promise<string[]> {
+    return this.store.zrange(keys.jobs(tenant), 0, '-1');
+  }
+
+  async ledger(): Promise<LedgerRow[]> {
+    const rows = await this.store.xrange(keys.ledger(tenant), '-', '+');
+    return rows.map(([, values]) => {
+      const field = (name: string) => values[values.indexOf(name) + 1] ?? '';
+      return {
+        kind: field('kind'),
+        job: field('job'),
+        inputTokens: Number(field('inputTokens')),
+        outputTokens: Number(field('outputTokens')),
+      };
+    });
+  }
+
+  /** How many unended jobs the tenant is charged for; 0 when all is over. */
+  async depth(): Promise<number> {
+    return Number((await this.store.get(keys.depth(tenant))) ?? 0);
+  }
+}
+
+/** POSTs JSON with the test key. */
+export function post(
+  ingress: IngressProcess,
+  path: string,
+  body: unknown,
+  headers: Record<string, string> = {},
+): Promise<Response> {
+  return fetch(`http://127.0.0.1:${ingress.port}${path}`, {
+    method: 'POST',
+    headers: { authorization: `Bearer ${testKey}`, 'content-type': 'application/json', ...headers },
+    body: JSON.stringify(body),
+  });
+}
+
+export function get(ingress: IngressProcess, path: string): Promise<Response> {
+  return fetch(`http://127.0.0.1:${ingress.port}${path}`, {
+    headers: { authorization: `Bearer ${testKey}` },
+  });
+}
+
+export interface Submitted {
+  status: number;
+  job?: { id: string };
+}
+
+/** Submits bodies as one array; every entry has its own result. */
+export async function submitAll(
+  ingress: IngressProcess,
+  entries: readonly Record<string, unknown>[],
+): Promise<Submitted[]> {
+  const response = await post(ingress, '/v1/jobs', entries);
+  const { data } = (await response.json()) as { data?: Submitted[] };
+  return data ?? entries.map(() => ({ status: response.status }));
+}
+
+/** Submits bodies that must all be accepted; their ids. */
+export async function submit(
+  ingress: IngressProcess,
+  bodies: readonly Record<string, unknown>[],
+  more: Record<string, unknown> = {},
+): Promise<string[]> {
+  const results = await submitAll(
+    ingress,
+    bodies.map((body) => ({ endpoint: '/v1/chat/completions', body, ...more })),
+  );
+  return results.map(({ status, job }) => {
+    if (status !== 202 || !job) throw new Error(`not accepted: ${status}`);
+    return job.id;
+  });
+}
