@@ -19,7 +19,7 @@ const defaultFile = fileURLToPath(new URL('./sluice.yaml', import.meta.url));
 interface ParsedFile {
   document: Document;
   /** `file:line` of an offset in the text. */
-  placeOf(offset: number): string;
+  placeOf: (offset: number) => string;
 }
 
 /**

@@ -169,6 +169,10 @@ describe('a violation is found', () => {
     expect(longFunctions([planted('services/a.ts', `function a() {\n${lines(68)}}`)])).toEqual([]);
     expect(longFunctions([planted('services/a.ts', `class A { b() {\n${lines(80)}} }`)])).toHaveLength(1);
     expect(longFunctions([planted('test/a.test.ts', `describe('a', () => {\n${lines(80)}});`)])).toEqual([]);
+    expect(
+      longFunctions([planted('test/a.test.ts', `describe.each([1])('a', () => {\n${lines(80)}});`)]),
+    ).toEqual([]);
+    expect(longFunctions([planted('test/a.test.ts', `test('a', () => {\n${lines(80)}});`)])).toHaveLength(1);
     expect(longFiles([planted('services/a.ts', lines(401))])).toHaveLength(1);
     expect(longFiles([planted('services/a.ts', lines(400))])).toEqual([]);
   });

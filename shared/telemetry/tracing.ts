@@ -91,14 +91,17 @@ function withoutLeaks<T extends object>(attributes: T | undefined): T {
 
 /** The span, closed to everything that may hold an answer or a prompt. */
 function closeLeaks(span: BullSpan): BullSpan {
-  const { addEvent, setAttribute, setAttributes, recordException } = span;
-  span.addEvent = (name, attributes) => addEvent.call(span, name, withoutLeaks(attributes));
-  span.setAttributes = (attributes) => setAttributes.call(span, withoutLeaks(attributes));
+  const addEvent = span.addEvent.bind(span);
+  const setAttribute = span.setAttribute.bind(span);
+  const setAttributes = span.setAttributes.bind(span);
+  const recordException = span.recordException.bind(span);
+  span.addEvent = (name, attributes) => addEvent(name, withoutLeaks(attributes));
+  span.setAttributes = (attributes) => setAttributes(withoutLeaks(attributes));
   span.setAttribute = (key, value) => {
-    if (!leakingAttributes.has(key)) setAttribute.call(span, key, value);
+    if (!leakingAttributes.has(key)) setAttribute(key, value);
   };
   span.recordException = (error, time) =>
-    recordException.call(span, { name: error instanceof Error ? error.name : 'error', message: '' }, time);
+    recordException({ name: error instanceof Error ? error.name : 'error', message: '' }, time);
   return span;
 }
 

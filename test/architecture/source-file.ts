@@ -27,7 +27,7 @@ export interface SourceFile {
   imports: SourceImport[];
   comments: { text: string; line: number }[];
   nodes: SyntaxNode[];
-  lineAt(offset: number): number;
+  lineAt: (offset: number) => number;
 }
 
 function isNode(value: unknown): value is SyntaxNode {

@@ -54,6 +54,16 @@ export function environmentReads(files: readonly SourceFile[]): string[] {
     );
 }
 
+/** Name at the root of a call: `describe` for `describe(…)`, `describe.skipIf(…)(…)` and `describe.each(…)(…)`. */
+function rootName(callee: unknown): string {
+  const {
+    name,
+    callee: inner,
+    object,
+  } = (callee ?? {}) as { name?: string; callee?: unknown; object?: unknown };
+  return name ?? (inner || object ? rootName(inner ?? object) : '');
+}
+
 const functionTypes = new Set(['FunctionDeclaration', 'FunctionExpression', 'ArrowFunctionExpression']);
 
 export function longFunctions(files: readonly SourceFile[]): string[] {
@@ -61,7 +71,7 @@ export function longFunctions(files: readonly SourceFile[]): string[] {
     // `describe` groups tests; its callback is a list of them, not a function to be followed.
     const groups = new Set(
       nodes
-        .filter((node) => nameOf(node.callee).startsWith('describe'))
+        .filter((node) => node.type === 'CallExpression' && rootName(node.callee) === 'describe')
         .flatMap((node) => node.arguments as SyntaxNode[]),
     );
     return nodes

@@ -116,7 +116,8 @@ describe('depth', () => {
 
 describe('properties that would poison an object', () => {
   const letters = '__proto__';
-  const escaped = [...letters]
+  const escaped = letters
+    .split('')
     .map((letter) => `\\u${letter.charCodeAt(0).toString(16).padStart(4, '0')}`)
     .join('');
 

@@ -1,5 +1,6 @@
 import { once } from 'node:events';
 import { createServer, type Server, type Socket } from 'node:net';
+import { inspect } from 'node:util';
 import type { Redis } from 'ioredis';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { settingsSchema } from '#config/schema.ts';
@@ -68,12 +69,7 @@ describe('storeError', () => {
       name: 'ReplyError',
       command: { name: 'set', args: ['k', 'canary'] },
     });
-  const canaryIn = (error: Error) =>
-    JSON.stringify([error, error.cause], (_key, value) =>
-      value instanceof Error
-        ? { ...value, message: value.message, stack: value.stack, cause: value.cause }
-        : value,
-    );
+  const canaryIn = (error: Error) => inspect(error, { depth: 9, showHidden: true });
 
   test.each([
     "OOM command not allowed when used memory > 'maxmemory'.",

@@ -71,7 +71,7 @@ describe('when nothing works', () => {
     const apt = await program('apt-get', 'echo "E: no network" >&2; exit 100');
     const dpkg = await program('dpkg');
     await expect(find([apt, dpkg].join(delimiter), 'failed')).rejects.toThrow(
-      /REDIS_URL=.*What went wrong: E: no network$/,
+      /REDIS_URL=.*What went wrong: E: no network$/s,
     );
     expect(await readdir(join(folder, 'failed'))).toEqual([]);
   });
