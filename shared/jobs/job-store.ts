@@ -95,16 +95,7 @@ export type Settled =
   | { kind: 'running'; owner: string }
   | { kind: 'gone' };
 
-const begunFields = [
-  'endpoint',
-  'model',
-  'request',
-  'headers',
-  'createdMs',
-  'startedMs',
-  'refusals',
-  'delivery',
-] as const;
+const begunFields = ['endpoint', 'model', 'request', 'headers', 'createdMs', 'refusals', 'delivery'] as const;
 
 export class JobStore {
   readonly #redis: RedisConnection;
@@ -186,7 +177,7 @@ export class JobStore {
     if (kind === 'busy' || kind === 'early') return { kind, remainingMs: first };
     if (kind === 'crashed') return { kind, crashes: first };
     if (kind !== 'begun') return { kind };
-    const [endpoint, model, body, headers, createdMs, startedMs, refusals, delivery] = values as string[];
+    const [startedMs, endpoint, model, body, headers, createdMs, refusals, delivery] = values as string[];
     return {
       kind,
       job: {

@@ -7,7 +7,8 @@ local owner = ARGV[3]
 local leaseMs = ARGV[4]
 local mayTakeOver = ARGV[5]
 local crashesMax = ARGV[6]
-local restFrom = 7
+local mayRunSuspect = ARGV[7]
+local restFrom = 8
 local nowMs = tonumber(suppliedNowMs)
 if not nowMs then
   local time = redis.call('TIME')
@@ -16,55 +17,72 @@ end
 -- begin: takes the lease for one attempt. No provider is called without it.
 -- KEYS  record, depth
 -- ARGV  token (of the ticket as this worker holds it), owner (worker id), leaseMs, mayTakeOver ('1' = an expired lease
---       may be taken over), crashesMax; rest = fields of the record to return
--- reply {'begun', attempt, nowMs, field value, …} | {'settled'} | {'gone'} | {'busy', remainingMs} | {'late'}
+--       may be taken over), crashesMax, mayRunSuspect ('1' = nothing else runs here whose next crash would be its
+--       last); rest = fields of the record to return
+-- reply {'begun', attempt, nowMs, startedMs, field value, …} | {'settled'} | {'gone'} | {'busy', remainingMs} | {'late'}
+--       | {'early', remainingMs} (a Retry-After or run_at has not passed) | {'cancelled'} | {'suspect'}
 --       | {'unknown'} (at_most_once and the worker was lost) | {'crashed', crashes}
 -- cost  O(1)
-local state, heldToken, leaseUntilMs, attempt, crashes, delivery, deadlineMs, counted = unpack(redis.call('HMGET', record,
-  'state', 'token', 'leaseUntilMs', 'attempt', 'crashes', 'delivery', 'deadlineMs', 'counted'))
+local read = {'state', 'token', 'leaseUntilMs', 'attempt', 'crashes', 'delivery', 'deadlineMs', 'counted', 'runAtMs',
+  'notBeforeMs', 'cancelRequested', 'startedMs'}
+local own = #read
+for index = restFrom, #ARGV do
+  read[#read + 1] = ARGV[index]
+end
+local field = redis.call('HMGET', record, unpack(read))
+local state, heldToken, leaseUntilMs, attempt, crashes, delivery, deadlineMs, counted, runAtMs, notBeforeMs,
+  cancelRequested, startedMs = unpack(field, 1, own)
 if not state then
   return {'gone'}
 end
 if state ~= 'queued' and state ~= 'running' then
   return {'settled'}
 end
+attempt = tonumber(attempt)
+crashes = tonumber(crashes)
 -- The same token begins again only when a reply was lost: the attempt it was granted still stands.
-local again = state == 'running' and heldToken == token
-if state == 'running' and not again then
-  local untilMs = tonumber(leaseUntilMs or '0')
-  if untilMs > nowMs then
-    return {'busy', untilMs - nowMs}
+if state ~= 'running' or heldToken ~= token then
+  if state == 'running' then
+    local untilMs = tonumber(leaseUntilMs or '0')
+    if untilMs > nowMs then
+      return {'busy', untilMs - nowMs}
+    end
+    if untilMs > 0 and mayTakeOver ~= '1' then
+      return {'busy', tonumber(leaseMs)}
+    end
+    if delivery == 'at_most_once' then
+      return {'unknown'}
+    end
+    crashes = crashes + 1
+    if crashes >= tonumber(crashesMax) then
+      return {'crashed', crashes}
+    end
+  else
+    local earliestMs = tonumber(notBeforeMs or runAtMs or '0')
+    if earliestMs > nowMs then
+      return {'early', earliestMs - nowMs}
+    end
+    if attempt == 0 and tonumber(deadlineMs) < nowMs then
+      return {'late'}
+    end
   end
-  if untilMs > 0 and mayTakeOver ~= '1' then
-    return {'busy', tonumber(leaseMs)}
+  if cancelRequested then
+    return {'cancelled'}
   end
-  if delivery == 'at_most_once' then
-    return {'unknown'}
+  if crashes > 0 and crashes >= tonumber(crashesMax) - 1 and mayRunSuspect ~= '1' then
+    return {'suspect'}
   end
-  crashes = redis.call('HINCRBY', record, 'crashes', 1)
-  if crashes >= tonumber(crashesMax) then
-    return {'crashed', crashes}
-  end
+  attempt = attempt + 1
+  redis.call('HSET', record, 'state', 'running', 'token', token, 'owner', owner, 'crashes', crashes, 'attempt', attempt,
+    'startedMs', startedMs or nowMs, 'leaseUntilMs', nowMs + tonumber(leaseMs), 'counted', 0)
+else
+  redis.call('HSET', record, 'leaseUntilMs', nowMs + tonumber(leaseMs), 'counted', 0)
 end
-if state == 'queued' and tonumber(attempt) == 0 and tonumber(deadlineMs) < nowMs then
-  return {'late'}
-end
-if not again then
-  attempt = redis.call('HINCRBY', record, 'attempt', 1)
-  redis.call('HSET', record, 'state', 'running', 'token', token, 'owner', owner, 'attemptMs', nowMs)
-  redis.call('HSETNX', record, 'startedMs', nowMs)
-end
-redis.call('HSET', record, 'leaseUntilMs', nowMs + tonumber(leaseMs))
 if counted == '1' then
-  redis.call('HSET', record, 'counted', 0)
   redis.call('DECR', depth)
 end
-local reply = {'begun', tonumber(attempt), nowMs}
-local names = {}
-for index = restFrom, #ARGV do
-  names[#names + 1] = ARGV[index]
-end
-for index, value in ipairs(redis.call('HMGET', record, unpack(names))) do
-  reply[index + 3] = value or ''
+local reply = {'begun', attempt, nowMs, startedMs or tostring(nowMs)}
+for index = own + 1, #read do
+  reply[#reply + 1] = field[index] or ''
 end
 return reply

@@ -6,15 +6,16 @@ local ledger = KEYS[4]
 local suppliedNowMs = ARGV[1]
 local jobId = ARGV[2]
 local settler = ARGV[3]
-local state = ARGV[4]
-local onlyWaiting = ARGV[5]
-local retentionMs = ARGV[6]
-local head = ARGV[7]
-local body = ARGV[8]
-local usage = ARGV[9]
-local attemptRow = ARGV[10]
-local ledgerRowsMax = ARGV[11]
-local restFrom = 12
+local holder = ARGV[4]
+local state = ARGV[5]
+local onlyWaiting = ARGV[6]
+local retentionMs = ARGV[7]
+local head = ARGV[8]
+local body = ARGV[9]
+local usage = ARGV[10]
+local attemptRow = ARGV[11]
+local ledgerRowsMax = ARGV[12]
+local restFrom = 13
 local nowMs = tonumber(suppliedNowMs)
 if not nowMs then
   local time = redis.call('TIME')
@@ -22,12 +23,14 @@ if not nowMs then
 end
 -- settle: the end of a job. First writer wins; a later one only leaves a ledger row for what it cost.
 -- KEYS  record, open, depth, ledger
--- ARGV  jobId, settler (number of the attempt, or ''), state (terminal), onlyWaiting ('1' = only if no worker runs it; then no attempt is recorded), retentionMs,
+-- ARGV  jobId, settler (number of the attempt, or ''), holder ('' = whoever comes first; a token = only while it holds
+--       the lease, so that the failure of one attempt does not end a job that another worker runs by now),
+--       state (terminal), onlyWaiting ('1' = only if no worker runs it; then no attempt is recorded), retentionMs,
 --       head (JSON), body, usage (JSON or ''), attemptRow (JSON or ''), ledgerRowsMax; rest = ledger field, value, …
--- reply {'settled', waiters} | {'already', state} | {'running', owner} | {'gone'}
+-- reply {'settled', waiters} | {'already', state} | {'running', owner ('' = nobody)} | {'gone'}
 -- cost  O(size of the body)
-local current, counted, waiters, attempts, owner, settledBy = unpack(redis.call('HMGET', record,
-  'state', 'counted', 'waiters', 'attempts', 'owner', 'settledBy'))
+local current, counted, waiters, attempts, owner, settledBy, token = unpack(redis.call('HMGET', record,
+  'state', 'counted', 'waiters', 'attempts', 'owner', 'settledBy', 'token'))
 if not current then
   return {'gone'}
 end
@@ -36,24 +39,27 @@ for index = restFrom, #ARGV do
   row[#row + 1] = ARGV[index]
 end
 if current ~= 'queued' and current ~= 'running' then
-  -- The same attempt settles again only when a reply was lost: its row is written already.
-  if #row > 0 and settledBy ~= settler then
+  -- An attempt whose reply was lost settles again: its row is written already.
+  if #row > 0 and not string.find(' ' .. settledBy .. ' ', ' ' .. settler .. ' ', 1, true) then
+    redis.call('HSET', record, 'settledBy', settledBy .. ' ' .. settler)
     redis.call('XADD', ledger, 'MAXLEN', '~', ledgerRowsMax, '*', 'kind', 'wasted', unpack(row))
   end
   return {'already', current}
 end
-if onlyWaiting == '1' and current == 'running' then
+if (onlyWaiting == '1' and current == 'running') or (holder ~= '' and holder ~= token) then
   return {'running', owner or ''}
 end
-redis.call('HDEL', record, 'token', 'owner', 'leaseUntilMs', 'waiters', 'waitReason', 'request', 'headers')
-redis.call('HSET', record, 'state', state, 'finishedMs', nowMs, 'head', head, 'body', body, 'counted', 0,
-  'settledBy', settler)
+redis.call('HDEL', record, 'token', 'owner', 'leaseUntilMs', 'waiters', 'waitReason', 'notBeforeMs', 'request', 'headers')
+local fields = {'state', state, 'finishedMs', nowMs, 'head', head, 'body', body, 'counted', 0, 'settledBy', settler}
 if usage ~= '' then
-  redis.call('HSET', record, 'usage', usage)
+  fields[#fields + 1] = 'usage'
+  fields[#fields + 1] = usage
 end
 if attemptRow ~= '' then
-  redis.call('HSET', record, 'attempts', (attempts and (attempts .. '\n') or '') .. attemptRow)
+  fields[#fields + 1] = 'attempts'
+  fields[#fields + 1] = (attempts and (attempts .. '\n') or '') .. attemptRow
 end
+redis.call('HSET', record, unpack(fields))
 if counted == '1' then
   redis.call('DECR', depth)
 end

@@ -12,7 +12,8 @@ export function parseGoDuration(duration: string): number | undefined {
 function fromHeader(value: string | undefined, nowMs: number): number | undefined {
   if (value === undefined) return undefined;
   if (/^\d+(\.\d+)?$/.test(value.trim())) return Math.ceil(Number(value) * 1_000);
-  const dateMs = Date.parse(value);
+  // An HTTP date begins with the name of its day; Date.parse alone takes "-1" for a year.
+  const dateMs = /^[A-Za-z]{3}/.test(value) ? Date.parse(value) : Number.NaN;
   return Number.isNaN(dateMs) ? undefined : Math.max(0, dateMs - nowMs);
 }
 
@@ -21,7 +22,7 @@ function googleHint(body: Record<string, unknown> | undefined): number | undefin
   const details = (body?.error as { details?: unknown } | undefined)?.details;
   if (!Array.isArray(details)) return undefined;
   const delay = details
-    .map((detail) => (detail as { retryDelay?: unknown }).retryDelay)
+    .map((detail) => (detail as { retryDelay?: unknown } | null)?.retryDelay)
     .find((value) => typeof value === 'string');
   return delay === undefined ? undefined : parseGoDuration(delay as string);
 }

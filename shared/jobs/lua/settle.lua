@@ -2,7 +2,8 @@
 -- KEYS  record, open, depth, ledger
 -- ARGV  jobId, settler (number of the attempt, or ''), holder ('' = whoever comes first; a token = only while it holds
 --       the lease, so that the failure of one attempt does not end a job that another worker runs by now),
---       state (terminal), onlyWaiting ('1' = only if no worker runs it; then no attempt is recorded), retentionMs, head (JSON), body, usage (JSON or ''), attemptRow (JSON or ''), ledgerRowsMax; rest = ledger field, value, …
+--       state (terminal), onlyWaiting ('1' = only if no worker runs it; then no attempt is recorded), retentionMs,
+--       head (JSON), body, usage (JSON or ''), attemptRow (JSON or ''), ledgerRowsMax; rest = ledger field, value, …
 -- reply {'settled', waiters} | {'already', state} | {'running', owner ('' = nobody)} | {'gone'}
 -- cost  O(size of the body)
 local current, counted, waiters, attempts, owner, settledBy, token = unpack(redis.call('HMGET', record,
@@ -26,14 +27,16 @@ if (onlyWaiting == '1' and current == 'running') or (holder ~= '' and holder ~= 
   return {'running', owner or ''}
 end
 redis.call('HDEL', record, 'token', 'owner', 'leaseUntilMs', 'waiters', 'waitReason', 'notBeforeMs', 'request', 'headers')
-redis.call('HSET', record, 'state', state, 'finishedMs', nowMs, 'head', head, 'body', body, 'counted', 0,
-  'settledBy', settler)
+local fields = {'state', state, 'finishedMs', nowMs, 'head', head, 'body', body, 'counted', 0, 'settledBy', settler}
 if usage ~= '' then
-  redis.call('HSET', record, 'usage', usage)
+  fields[#fields + 1] = 'usage'
+  fields[#fields + 1] = usage
 end
 if attemptRow ~= '' then
-  redis.call('HSET', record, 'attempts', (attempts and (attempts .. '\n') or '') .. attemptRow)
+  fields[#fields + 1] = 'attempts'
+  fields[#fields + 1] = (attempts and (attempts .. '\n') or '') .. attemptRow
 end
+redis.call('HSET', record, unpack(fields))
 if counted == '1' then
   redis.call('DECR', depth)
 end

@@ -19,7 +19,9 @@ interface ModelJob {
   attempts: number;
   cancelRequested: boolean;
   lease: { token: string; owner: string; untilMs: number } | undefined;
-  settledBy: number | undefined;
+  /** Attempts whose ledger row is written. */
+  charged: Set<number | undefined>;
+  notBeforeMs: number;
   firstLookMs: number;
   /** The terminal states it ever reached; more than one would be a bug. */
   ends: TerminalState[];
@@ -52,6 +54,7 @@ export class JobModel {
       waiter: string | undefined;
       deadlineMs: number;
       delivery: Delivery;
+      runAtMs: number | undefined;
     },
   ): object {
     const { idempotency, waiter } = options;
@@ -77,7 +80,8 @@ export class JobModel {
       attempts: 0,
       cancelRequested: false,
       lease: undefined,
-      settledBy: undefined,
+      charged: new Set(),
+      notBeforeMs: options.runAtMs ?? 0,
       firstLookMs: nowMs + limits.firstLookMs,
       ends: [],
     });
@@ -99,30 +103,48 @@ export class JobModel {
     return job.waiters.length;
   }
 
-  begin(nowMs: number, jobId: string, token: string, owner: string, mayTakeOver: boolean): object {
+  begin(
+    nowMs: number,
+    jobId: string,
+    holder: { token: string; owner: string; mayTakeOver: boolean; mayRunSuspect: boolean },
+  ): object {
     const job = this.jobs.get(jobId);
     if (!job) return { kind: 'gone' };
     if (isTerminal(job.state)) return { kind: 'settled' };
-    const again = job.lease?.token === token;
-    if (job.lease && !again) {
-      const refused = this.#takeOver(nowMs, job, mayTakeOver);
+    const again = job.lease?.token === holder.token;
+    if (!again) {
+      const crashes = job.crashes + (job.lease ? 1 : 0);
+      const refused =
+        this.#refusedByState(nowMs, job, holder.mayTakeOver) ??
+        this.#refusedByHistory(job, crashes, holder.mayRunSuspect);
       if (refused) return refused;
+      job.crashes = crashes;
+      job.attempt++;
     }
-    if (!job.lease && job.attempt === 0 && job.deadlineMs < nowMs) return { kind: 'late' };
-    if (!again) job.attempt++;
     job.state = 'running';
-    job.lease = { token, owner: again ? job.lease!.owner : owner, untilMs: nowMs + limits.leaseMs };
+    const owner = again ? job.lease!.owner : holder.owner;
+    job.lease = { token: holder.token, owner, untilMs: nowMs + limits.leaseMs };
     job.counted = false;
     return { kind: 'begun', attempt: job.attempt, refusals: job.refusals };
   }
 
-  #takeOver(nowMs: number, job: ModelJob, mayTakeOver: boolean): object | undefined {
-    const { untilMs } = job.lease!;
+  #refusedByState(nowMs: number, job: ModelJob, mayTakeOver: boolean): object | undefined {
+    if (!job.lease) {
+      if (job.notBeforeMs > nowMs) return { kind: 'early', remainingMs: job.notBeforeMs - nowMs };
+      return job.attempt === 0 && job.deadlineMs < nowMs ? { kind: 'late' } : undefined;
+    }
+    const { untilMs } = job.lease;
     if (untilMs > nowMs) return { kind: 'busy', remainingMs: untilMs - nowMs };
     if (untilMs > 0 && !mayTakeOver) return { kind: 'busy', remainingMs: limits.leaseMs };
-    if (job.delivery === 'at_most_once') return { kind: 'unknown' };
-    job.crashes++;
-    return job.crashes >= limits.crashesMax ? { kind: 'crashed', crashes: job.crashes } : undefined;
+    return undefined;
+  }
+
+  #refusedByHistory(job: ModelJob, crashes: number, mayRunSuspect: boolean): object | undefined {
+    if (job.lease && job.delivery === 'at_most_once') return { kind: 'unknown' };
+    if (job.lease && crashes >= limits.crashesMax) return { kind: 'crashed', crashes };
+    if (job.cancelRequested) return { kind: 'cancelled' };
+    const isSuspect = crashes > 0 && crashes >= limits.crashesMax - 1;
+    return isSuspect && !mayRunSuspect ? { kind: 'suspect' } : undefined;
   }
 
   heartbeat(nowMs: number, jobId: string, token: string): string {
@@ -132,31 +154,42 @@ export class JobModel {
     return job.cancelRequested ? 'cancel' : 'held';
   }
 
-  abandon(jobId: string, token: string, refusal: boolean): boolean {
+  abandon(nowMs: number, jobId: string, token: string, refusal: boolean, delayMs: number): void {
     const job = this.jobs.get(jobId);
-    if (job?.lease?.token !== token) return false;
+    if (job?.lease?.token !== token) return;
     job.lease = undefined;
     job.state = 'queued';
     job.counted = true;
     job.attempts++;
+    job.notBeforeMs = nowMs + delayMs;
     if (refusal) job.refusals++;
-    return true;
   }
 
   settle(
     jobId: string,
     state: TerminalState,
-    options: { onlyWaiting: boolean; attempt: number | undefined; hasUsage: boolean },
+    options: { onlyWaiting: boolean; holder: string; attempt: number | undefined; hasUsage: boolean },
   ): object {
     const job = this.jobs.get(jobId);
     if (!job) return { kind: 'gone' };
     if (isTerminal(job.state)) {
-      if (options.hasUsage && job.settledBy !== options.attempt) this.wastedRows++;
+      if (options.hasUsage && !job.charged.has(options.attempt)) {
+        job.charged.add(options.attempt);
+        this.wastedRows++;
+      }
       return { kind: 'already', state: job.state };
     }
-    if (options.onlyWaiting && job.lease) return { kind: 'running', owner: job.lease.owner };
+    const foreign = options.holder !== '' && options.holder !== job.lease?.token;
+    if ((options.onlyWaiting && job.lease) || foreign)
+      return { kind: 'running', owner: job.lease?.owner ?? '' };
     const { waiters } = job;
-    Object.assign(job, { state, lease: undefined, counted: false, waiters: [], settledBy: options.attempt });
+    Object.assign(job, {
+      state,
+      lease: undefined,
+      counted: false,
+      waiters: [],
+      charged: new Set([options.attempt]),
+    });
     job.ends.push(state);
     if (options.attempt !== undefined) job.attempts++;
     if (options.hasUsage) this.settledRows++;
@@ -171,10 +204,10 @@ export class JobModel {
     return 'requested';
   }
 
-  reclaim(jobId: string, deadOwner: string): string | undefined {
+  reclaim(jobId: string, deadOwner: string): string {
     const lease = this.jobs.get(jobId)?.lease;
-    if (!lease || lease.owner !== deadOwner) return undefined;
+    if (!lease || lease.owner !== deadOwner) return 'other';
     lease.untilMs = 0;
-    return lease.token;
+    return 'reclaimed';
   }
 }

@@ -80,7 +80,9 @@ class Pair {
     waiter: string,
     deadlineMs: number,
     delivery: Delivery,
+    startsInMs: number,
   ) {
+    const runAtMs = startsInMs > 0 ? this.nowMs + startsInMs : undefined;
     const idempotency = keyHash ? { keyHash, fingerprint } : undefined;
     const options = { idempotency, waiter: waiter || undefined, deadlineMs };
     const accepted = await this.#store.accept({
@@ -89,10 +91,10 @@ class Pair {
       request: request(delivery),
       goneJob: undefined,
       depthLimit: limits.depthMax,
-      runAtMs: undefined,
+      runAtMs,
       ...options,
     });
-    same(accepted, this.model.accept(this.nowMs, jobId, { ...options, delivery }));
+    same(accepted, this.model.accept(this.nowMs, jobId, { ...options, delivery, runAtMs }));
   }
 
   async join(jobId: string, waiter: string) {
@@ -103,13 +105,14 @@ class Pair {
     same(await this.#store.leave(this.tenant, jobId, waiter), this.model.leave(jobId, waiter));
   }
 
-  async begin(jobId: string, token: string, owner: string, mayTakeOver: boolean) {
-    const begun = await this.#store.begin({ tenant: this.tenant, jobId, token, owner, mayTakeOver });
+  async begin(jobId: string, token: string, owner: string, mayTakeOver: boolean, mayRunSuspect: boolean) {
+    const holder = { token, owner, mayTakeOver, mayRunSuspect };
+    const begun = await this.#store.begin({ tenant: this.tenant, jobId, ...holder });
     const short =
       begun.kind === 'begun'
         ? { kind: 'begun', attempt: begun.job.attempt, refusals: begun.job.refusals }
         : begun;
-    same(short, this.model.begin(this.nowMs, jobId, token, owner, mayTakeOver));
+    same(short, this.model.begin(this.nowMs, jobId, holder));
     if (begun.kind === 'begun')
       expect(begun.job satisfies BegunJob).toMatchObject({ body, model: 'm', nowMs: this.nowMs });
   }
@@ -121,13 +124,13 @@ class Pair {
     );
   }
 
-  async abandon(jobId: string, token: string, refusal: boolean) {
+  async abandon(jobId: string, token: string, refusal: boolean, delayMs: number) {
     const attempt = attemptOf(this.model.jobs.get(jobId)?.attempt ?? 0);
-    const abandoned = await this.#store.abandon(this.tenant, jobId, token, attempt, refusal, 'retry');
-    same(abandoned, this.model.abandon(jobId, token, refusal));
+    await this.#store.abandon(this.tenant, jobId, token, { attempt, refusal, waitReason: 'retry', delayMs });
+    this.model.abandon(this.nowMs, jobId, token, refusal, delayMs);
   }
 
-  async settle(jobId: string, state: TerminalState, onlyWaiting: boolean, late: boolean) {
+  async settle(jobId: string, state: TerminalState, onlyWaiting: boolean, late: boolean, holder: string) {
     const current = this.model.jobs.get(jobId)?.attempt ?? 0;
     // As in the product: whoever may end only waiting jobs has made no attempt.
     const attempt = onlyWaiting || current === 0 ? undefined : Math.max(1, current - (late ? 1 : 0));
@@ -153,8 +156,10 @@ class Pair {
       usage,
       attempt: attempt === undefined ? undefined : attemptOf(attempt),
       onlyWaiting,
+      holder,
     });
-    same(settled, this.model.settle(jobId, state, { onlyWaiting, attempt, hasUsage: usage !== undefined }));
+    const options = { onlyWaiting, holder, attempt, hasUsage: usage !== undefined };
+    same(settled, this.model.settle(jobId, state, options));
   }
 
   wait(ms: number) {
@@ -172,7 +177,9 @@ class Pair {
   /** What is stored is what the model says, and the invariants hold. */
   async agree() {
     expect(Number((await redis.get(keys.depth(this.tenant))) ?? 0)).toBe(this.model.depth);
-    expect((await this.#store.openJobs(this.tenant, 100)).toSorted()).toEqual(this.model.open.toSorted());
+    expect((await redis.zrange(keys.open(this.tenant), 0, '-1')).toSorted()).toEqual(
+      this.model.open.toSorted(),
+    );
     expect((await this.#store.due(this.tenant)).jobIds.toSorted()).toEqual(
       this.model.due(this.nowMs).toSorted(),
     );
@@ -195,7 +202,7 @@ class Pair {
   }
 
   async settleAll() {
-    for (const jobId of this.model.open) await this.settle(jobId, 'failed', false, false);
+    for (const jobId of this.model.open) await this.settle(jobId, 'failed', false, false, '');
     await this.agree();
     expect(this.model.depth).toBe(0);
   }
@@ -234,14 +241,22 @@ const anyStep = fc.oneof(
       fc.oneof(fc.constant(''), waiter),
       fc.constantFrom(5_000, 1e9),
       delivery,
+      fc.constantFrom(0, 0, 0, 4_000),
     ),
   },
-  { weight: 8, arbitrary: command('begin', job, token, owner, fc.boolean()) },
+  { weight: 8, arbitrary: command('begin', job, token, owner, fc.boolean(), fc.boolean()) },
   { weight: 3, arbitrary: command('heartbeat', job, token) },
-  { weight: 4, arbitrary: command('abandon', job, token, fc.boolean()) },
+  { weight: 4, arbitrary: command('abandon', job, token, fc.boolean(), fc.constantFrom(0, 0, 4_000)) },
   {
     weight: 3,
-    arbitrary: command('settle', job, fc.constantFrom(...terminalStates), fc.boolean(), fc.boolean()),
+    arbitrary: command(
+      'settle',
+      job,
+      fc.constantFrom(...terminalStates),
+      fc.boolean(),
+      fc.boolean(),
+      fc.constantFrom('', '', 't1'),
+    ),
   },
   { weight: 2, arbitrary: command('join', job, waiter) },
   { weight: 2, arbitrary: command('leave', job, waiter) },
@@ -265,6 +280,9 @@ const answers = [
     'begun',
     'busy',
     'late',
+    'early',
+    'suspect',
+    'cancelled',
     'unknown',
     'crashed',
     'settled',
@@ -279,8 +297,8 @@ const answers = [
     'requested',
     'queued',
     'waiting',
-    'true',
-    'false',
+    'reclaimed',
+    'other',
     '-1',
   ],
 ];
