@@ -16,12 +16,16 @@ const settings = { jobs: { sweep_first_ms: 2_000 }, workers: { lock_ms: 10_000, 
 test('kill -9 of Redis with 10,000 accepted jobs, some of them running: none is lost and none is asked twice', async () => {
   system = await FaultSystem.start(settings);
   const faults = system;
-  const [ingress] = await Promise.all([faults.ingress(), faults.worker()]);
+  const ingress = await faults.ingress();
   const jobs: string[] = [];
   const bodies = Array.from({ length: perArray }, (_each, index) => chat(`job ${index}`, answer));
   for (let array = 0; array < arrays; array++) jobs.push(...(await submit(ingress, bodies)));
+  await faults.worker();
+  await until(
+    'some have ended and some are in flight',
+    () => faults.arrivals.total > 2_000 && faults.arrivals.inFlight > 20,
+  );
   const finishedBefore = (await faults.counts(jobs)).succeeded ?? 0;
-  await until('calls are in flight', () => faults.arrivals.inFlight > 20);
   await faults.redis.kill();
   await until('the calls in flight have ended without Redis', () => faults.arrivals.inFlight === 0);
   await faults.redis.start();
