@@ -45,7 +45,12 @@ const httpSchema = z
       200_000,
       'Calls one ingress process holds open at once; more are refused with 503.',
     ),
-    drain_ms: milliseconds(10_000, 0, 600_000, 'How long a stopping ingress lets open calls finish.'),
+    drain_ms: milliseconds(
+      120_000,
+      0,
+      3_600_000,
+      'How long a stopping ingress lets open calls finish; then they are told where their job goes on.',
+    ),
   })
   .prefault({});
 

@@ -20,6 +20,11 @@ async function developmentKey(dataDir: string): Promise<string> {
 export async function fillEmptyKeys(settings: Settings): Promise<{ settings: Settings; shownKey: string }> {
   const allKeys = Object.values(settings.customers).flatMap(({ keys }) => keys);
   if (allKeys.every(({ key }) => key !== '')) return { settings, shownKey: allKeys[0]!.key };
+  if (allKeys.filter(({ key }) => key === '').length > 1) {
+    throw new Error(
+      'More than one virtual key is empty in the configuration: only one can be made at the start.',
+    );
+  }
   const made = await developmentKey(settings.redis.data_dir);
   const customers = Object.entries(settings.customers).map(([tenant, customer]) => {
     const keys = customer.keys.map((each) => (each.key === '' ? { ...each, key: made } : each));

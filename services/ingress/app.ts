@@ -45,6 +45,8 @@ export interface IngressApp extends Service {
 
 const headersTimeoutMs = 15_000;
 const keepAliveMs = 65_000;
+/** How long callers have to take the answer that a stopping server gives them. */
+const lastWordsMs = 2_000;
 const readinessTtlMs = 60_000;
 
 /** The public API: accepts calls, holds awaited ones open, and answers for jobs. */
@@ -72,7 +74,7 @@ export function createIngressApp(options: IngressAppOptions): IngressApp {
       await lifecycle.start([openConnections([redis, blocking], settings.redis, log)]);
       const built = await buildParts(options, ingressId, redis, blocking);
       http = await buildHttp(built.parts, probe);
-      await lifecycle.start([...built.services, httpService(http, settings.http)]);
+      await lifecycle.start([...built.services, httpService(http, settings.http, built.parts.waiter)]);
     },
     stop: () => lifecycle.stop(),
   };
@@ -147,14 +149,17 @@ async function buildHttp(parts: IngressParts, probe: () => Promise<void>): Promi
 }
 
 /** Listening, and a stop that lets open calls finish for a while. */
-function httpService(app: FastifyInstance, http: Settings['http']): Service {
+function httpService(app: FastifyInstance, http: Settings['http'], waiter: OutcomeWaiter): Service {
   return {
     name: 'http',
     async start() {
       await app.listen({ host: http.host, port: http.port });
     },
     async stop() {
-      const cut = AbortSignal.timeout(http.drain_ms);
+      // Answered, not cut off: a cut looks like a caller that hung up, and would cancel its job.
+      const drained = AbortSignal.timeout(http.drain_ms);
+      drained.addEventListener('abort', () => waiter.releaseAll(), { once: true });
+      const cut = AbortSignal.timeout(http.drain_ms + lastWordsMs);
       cut.addEventListener('abort', () => app.server.closeAllConnections(), { once: true });
       await app.close();
     },

@@ -20,6 +20,7 @@ interface Served extends ModelPlace {
  */
 export class ModelTable {
   readonly #exact = new Map<string, Served>();
+  readonly #bare = new Map<string, Served>();
   readonly #patterns: (Served & { prefix: string })[] = [];
 
   constructor(providers: Settings['providers']) {
@@ -34,10 +35,16 @@ export class ModelTable {
       for (const model of models) {
         if (model.endsWith('*'))
           this.#patterns.push({ provider, pool, model, dialect, prefix: model.slice(0, -1) });
-        else if (!this.#exact.has(`${dialect} ${model}`))
-          this.#exact.set(`${dialect} ${model}`, { provider, pool, model, dialect });
+        else this.#addExact({ provider, pool, model, dialect });
       }
     }
+  }
+
+  /** A bare name belongs to the first provider that names it; the others are reached as `provider/model`. */
+  #addExact(served: Served): void {
+    const { dialect, provider, model } = served;
+    this.#exact.set(`${dialect} ${provider}/${model}`, served);
+    if (!this.#bare.has(`${dialect} ${model}`)) this.#bare.set(`${dialect} ${model}`, served);
   }
 
   /** @throws SluiceError model_not_found */
@@ -55,8 +62,11 @@ export class ModelTable {
   }
 
   #find(model: string, dialect: Dialect, provider: string | undefined): ModelPlace | undefined {
-    const exact = this.#exact.get(`${dialect} ${model}`);
-    if (exact && (provider === undefined || exact.provider === provider)) return exact;
+    const exact =
+      provider === undefined
+        ? this.#bare.get(`${dialect} ${model}`)
+        : this.#exact.get(`${dialect} ${provider}/${model}`);
+    if (exact) return exact;
     const pattern = this.#patterns.find(
       (each) =>
         each.dialect === dialect &&

@@ -8,9 +8,9 @@ import { ownPresence } from '#shared/kernel/process-presence.ts';
 import type { Random } from '#shared/kernel/random.ts';
 import { ClaimLoop } from '#shared/queue/claim-loop.ts';
 import { poolIds } from '#shared/queue/pool-ids.ts';
-import { PoolQueue } from '#shared/queue/pool-queue.ts';
+import { type PoolId, PoolQueue } from '#shared/queue/pool-queue.ts';
 import { StockLoop } from '#shared/queue/stock-loop.ts';
-import type { TicketWorker } from '#shared/queue/ticket-worker.ts';
+import type { TicketWorker, TicketWorkerOptions } from '#shared/queue/ticket-worker.ts';
 import { openConnections, openRedis, type RedisConnection } from '#shared/redis/connection.ts';
 import { keys } from '#shared/redis/keys.ts';
 import type { Logger } from '#shared/telemetry/logger.ts';
@@ -24,7 +24,7 @@ import {
   registerPresence,
   withdrawPresence,
 } from './reclaim-dead-workers.ts';
-import { runJob } from './run-job.ts';
+import { type RunJobParts, runJob } from './run-job.ts';
 import { OutcomeSettler } from './settle-outcome.ts';
 import { StoreRetry } from './store-retry.ts';
 import { SuspectPlace } from './suspect-place.ts';
@@ -100,42 +100,11 @@ async function buildServices(
   const queues = poolIds(settings).map((id) => new PoolQueue(id, redis, telemetry));
   const queueOf = (provider: string, pool: string) =>
     queues.find(({ id }) => id.provider === provider && id.pool === pool);
-  const Loop = settings.workers.loop === 'stock' ? StockLoop : ClaimLoop;
   const served = queues.filter(({ id }) =>
     options.pools.some((pattern) => matches(pattern, `${id.provider}/${id.pool}`)),
   );
-  const pools = served.map(({ id }): ServedPool => {
-    const provider = settings.providers[id.provider]!;
-    const { concurrency } = provider.pools[id.pool]!;
-    const client = new ProviderClient(provider, concurrency);
-    const parts = {
-      id,
-      workerId,
-      provider,
-      client,
-      jobs,
-      leases,
-      settler,
-      storeRetry,
-      suspects,
-      settings: settings.jobs,
-      metrics,
-      clock,
-      random: options.random,
-    };
-    const loop = new Loop({
-      id,
-      workerId,
-      concurrency,
-      clock,
-      telemetry,
-      connection: queueRedis,
-      settings: settings.workers,
-      handle: (held) => runJob(parts, held),
-      onError: onError(`pool ${id.provider}/${id.pool}`),
-    });
-    return { loop, client };
-  });
+  const shared = { workerId, jobs, leases, settler, storeRetry, suspects, metrics, clock };
+  const pools = served.map(({ id }) => servePool(options, id, shared, queueRedis, telemetry, onError));
   const mending: SweepParts & ReclaimParts = {
     workerId,
     jobs,
@@ -156,6 +125,34 @@ async function buildServices(
 interface ServedPool {
   loop: TicketWorker;
   client: ProviderClient;
+}
+
+/** The loop of one pool, with provider connections of its own. */
+function servePool(
+  { settings, clock, random }: WorkerAppOptions,
+  id: PoolId,
+  shared: Omit<RunJobParts, 'id' | 'provider' | 'client' | 'settings' | 'random'>,
+  connection: RedisConnection,
+  telemetry: TicketWorkerOptions['telemetry'],
+  onError: (part: string) => (error: unknown) => void,
+): ServedPool {
+  const provider = settings.providers[id.provider]!;
+  const { concurrency } = provider.pools[id.pool]!;
+  const client = new ProviderClient(provider, concurrency);
+  const parts: RunJobParts = { ...shared, id, provider, client, settings: settings.jobs, random };
+  const Loop = settings.workers.loop === 'stock' ? StockLoop : ClaimLoop;
+  const loop = new Loop({
+    id,
+    workerId: shared.workerId,
+    concurrency,
+    clock,
+    telemetry,
+    connection,
+    settings: settings.workers,
+    handle: (held) => runJob(parts, held),
+    onError: onError(`pool ${id.provider}/${id.pool}`),
+  });
+  return { loop, client };
 }
 
 async function stopPool({ loop, client }: ServedPool): Promise<void> {

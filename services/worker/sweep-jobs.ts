@@ -27,7 +27,7 @@ type Action = 'none' | 'enqueued' | 'expired' | 'forgotten';
 /** States of a BullMQ job in which the ticket is on its way. */
 const onItsWay = new Set(['waiting', 'prioritized', 'active', 'delayed']);
 const leasePeriods = 3;
-const forgetBatch = 200;
+const forgetBatch = 20;
 
 /**
  * Looks at unfinished jobs that are due for a look and mends what fell between two steps: a job without a ticket gets

@@ -329,15 +329,21 @@ export class JobStore {
     return rank === null ? [] : this.#ask(this.#redis.zrevrange(jobs, rank + 1, rank + limit));
   }
 
-  /** Drops ids from the list of jobs whose records are gone: looks at the `batch` oldest. */
+  /**
+   * Drops ids from the list of jobs whose records are gone. Looks at the oldest, `batch` at a time, for as long as a
+   * whole batch was gone; returns how many it dropped.
+   */
   async forgetOldest(tenant: string, batch: number): Promise<number> {
     const jobs = keys.jobs(tenant);
-    const oldest = await this.#ask(this.#redis.zrange(jobs, 0, String(batch - 1)));
-    const present = await Promise.all(
-      oldest.map((jobId) => this.#ask(this.#redis.exists(keys.job(tenant, jobId)))),
-    );
-    const gone = oldest.filter((_jobId, index) => present[index] === 0);
-    return gone.length === 0 ? 0 : this.#ask(this.#redis.zrem(jobs, ...gone));
+    for (let dropped = 0; ; ) {
+      const oldest = await this.#ask(this.#redis.zrange(jobs, 0, String(batch - 1)));
+      const present = await Promise.all(
+        oldest.map((jobId) => this.#ask(this.#redis.exists(keys.job(tenant, jobId)))),
+      );
+      const gone = oldest.filter((_jobId, index) => present[index] === 0);
+      if (gone.length > 0) dropped += await this.#ask(this.#redis.zrem(jobs, ...gone));
+      if (gone.length < batch) return dropped;
+    }
   }
 
   /** Every command here may meet a Redis that is away; callers see one catalogued error. */

@@ -152,7 +152,12 @@ export const errorCatalog = {
     ...unavailable,
     sentence: 'The job store is nearly full; new calls are refused until it drains.',
   },
-  shutting_down: { ...unavailable, sentence: 'This server is shutting down.' },
+  shutting_down: {
+    ...unavailable,
+    retryable: false,
+    sentence:
+      'This server is stopping. The call goes on as job {job}; read its result there instead of sending it again.',
+  },
   too_many_waiting: { ...unavailable, sentence: 'This server already holds {limit} open calls.' },
   internal: {
     status: 500,

@@ -177,13 +177,11 @@ export class ClaimLoop implements TicketWorker {
       await backend.moveToDelayed(job.id!, this.#options.clock.nowMs(), verdict.delayMs, token);
       return;
     }
-    // With all places taken the loop sleeps, so completing one ticket fetches the next in the same script.
-    const fetchNext = !this.#stopped && this.#held.size >= this.#options.concurrency;
-    const nextToken = token;
-    const { result } = await backend.moveToCompleted(job, '"ok"', keepNothing, token, fetchNext);
+    // Completing one ticket fetches the next in the same script, into the place that is becoming free.
+    const { result } = await backend.moveToCompleted(job, '"ok"', keepNothing, token, !this.#stopped);
     if (Array.isArray(result) && result[0]) {
       this.#held.delete(job.id!);
-      this.#startClaimed(result, nextToken);
+      this.#startClaimed(result, token);
     }
   }
 

@@ -37,8 +37,13 @@ export class StockLoop implements TicketWorker {
     await this.#worker.waitUntilReady();
   }
 
+  /** Claims nothing more and waits for the tickets in hand, no longer than `drain_ms`. */
   async stop(): Promise<void> {
-    await this.#worker?.close();
+    const drained = new AbortController();
+    const { clock, settings } = this.#options;
+    const closed = this.#worker?.close().finally(() => drained.abort());
+    await Promise.race([closed, clock.sleep(settings.drain_ms, drained.signal)]);
+    if (!drained.signal.aborted) await this.#worker?.getBackend().disconnect();
   }
 
   async #process(job: Job, token: string): Promise<'ok'> {

@@ -11,7 +11,7 @@ export type Verdict = { kind: 'done' } | { kind: 'later'; delayMs: number };
 
 export interface HeldTicket {
   ticket: Ticket;
-  /** Proof of holding the ticket; new for each time it is handed out. */
+  /** Proof of holding the ticket; never the same twice for one ticket. */
   token: string;
   /** Trace context of whoever enqueued it, as bullmq-otel writes it. */
   traceMetadata: string | undefined;

@@ -68,9 +68,15 @@ export class OutcomeWaiter implements Service {
     this.#reread?.cancel();
     this.#options.blocking.disconnect();
     await this.#loop;
-    const error = new SluiceError('shutting_down', { retryAfterMs: 1_000 });
-    for (const waiter of [...this.#waiters.values()].flatMap((set) => [...set]))
-      this.#finish(waiter, () => waiter.reject(error));
+    this.releaseAll();
+  }
+
+  /** Tells everybody who waits here that this server is stopping; their jobs go on. */
+  releaseAll(): void {
+    for (const [jobId, waiters] of this.#waiters) {
+      const error = new SluiceError('shutting_down', { fields: { job: jobId }, retryAfterMs: 1_000 });
+      for (const waiter of [...waiters]) this.#finish(waiter, () => waiter.reject(error));
+    }
   }
 
   /** Registers a wait. Do it before the job can end, or call `readNow` after. */

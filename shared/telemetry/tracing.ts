@@ -16,7 +16,6 @@ export const spans = {
   accept: 'sluice accept',
   run: 'sluice run',
   attempt: 'sluice attempt',
-  settle: 'sluice settle',
 } as const;
 
 const quietPaths = ['/healthz', '/readyz', '/metrics'];

@@ -64,15 +64,16 @@ async function holdOpen(
   refuseTooManyWaiting(parts);
   const { jobId, joined, awaited } = await acceptAwaitedJob(parts, submission);
   const waitMs = options.door.waitMs ?? parts.settings.jobs.await_max_seconds * 1_000;
+  // Set before the wait: should it end in an error, the caller still knows where its answer will be.
+  reply.header('location', `/v1/jobs/${jobId}`).header('x-sluice-job-id', jobId);
   const end = await awaitReply(parts, reply, awaited, waitMs);
-  if (end.kind === 'outcome') return sendOutcome(reply, end.outcome);
+  if (end.kind === 'outcome') return sendOutcome(reply.removeHeader('location'), end.outcome);
   if (end.kind === 'disconnected') {
     await onDisconnect(parts, submission, options, joined, jobId);
     return reply;
   }
   // A caller that named its patience is handed over; one that did not would take a 202 for an answer.
   if (options.door.waitMs !== undefined) return sendJob(parts, request, reply, 202, jobId);
-  reply.header('location', `/v1/jobs/${jobId}`).header('x-sluice-job-id', jobId);
   throw new SluiceError('await_timeout', { fields: { seconds: Math.round(waitMs / 1_000), job: jobId } });
 }
 
