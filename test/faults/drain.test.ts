@@ -87,8 +87,7 @@ test('SIGTERM of an ingress: held calls that end within the drain are answered, 
   expect(await statusesAcrossStop(system, 1_500)).toEqual({ statuses: Array(10).fill(200), code: 0 });
 });
 
-// The ingress cuts these connections instead of answering: known, and to be mended there.
-test.fails('SIGTERM of an ingress: held calls that outlast the drain are told 503, and their jobs end all the same', async () => {
+test('SIGTERM of an ingress: held calls that outlast the drain are told 503, and their jobs end all the same', async () => {
   system = await FaultSystem.start({ http: { drain_ms: 1_000 } });
   expect(await statusesAcrossStop(system, 4_000)).toEqual({ statuses: Array(10).fill(503), code: 0 });
 });
