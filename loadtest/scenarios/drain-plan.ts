@@ -98,17 +98,20 @@ export function planDrain(flags: PlanFlags, phases = 1): DrainPlan {
   const mean = meanCall(mix);
   const cost = meanCountedCost(dimension, mean);
   // Short slices fit requests; a slice must hold the largest prompt.
-  const sliceMs = flags.sliceMs ?? (dimension === 'rpm' ? 1_000 : Math.round((windowSeconds * 1_000) / 6));
+  const sliceMs = flags.sliceMs ?? (dimension === 'rpm' ? 1_000 : windowSeconds * 200);
   const slices = (windowSeconds * 1_000) / sliceMs;
-  const wanted = flags.amount ?? defaultRate[mix] * windowSeconds * cost;
+  if (!Number.isInteger(slices))
+    throw new RangeError('A window must be a whole number of slices (--slice-ms).');
   // A multiple of the slices, so that the sum of all slices is the ceiling itself.
-  const amount = Math.max(1, Math.round(wanted / slices)) * slices;
+  const wholeSlices = (amount: number) => Math.max(1, Math.round(amount / slices)) * slices;
+  const wanted = flags.amount ?? defaultRate[mix] * windowSeconds * cost;
+  const amount = wholeSlices(wanted);
   const expectedRate = amount / cost / windowSeconds;
   return {
     ...flags,
     sliceMs,
     amount,
-    outputAmount: Math.round(expectedRate * windowSeconds * mean.outputTokens * outputSlack),
+    outputAmount: wholeSlices(expectedRate * windowSeconds * mean.outputTokens * outputSlack),
     expectedRate,
     seconds: flags.seconds ?? Math.ceil(phases * windowsPerPhase * windowSeconds),
     tenants: plannedTenants(flags.tenants),
