@@ -72,9 +72,10 @@ function compare(
     );
   const seenAt = (calls: readonly LightCall[], rank: number) =>
     percentile(
-      calls.flatMap(({ job, sentMs }) => {
+      // A call that the provider never served has waited at least as long as its caller did.
+      calls.map(({ job, sentMs, queueMs }) => {
         const atMs = servedMs.get(job ?? '');
-        return atMs === undefined ? [] : [atMs - sentMs];
+        return atMs === undefined ? queueMs : atMs - sentMs;
       }),
       rank,
     );
