@@ -1,0 +1,96 @@
+import type { Charge, JudgedCall, Span } from './judged-call.ts';
+
+/** One ceiling of one credential as the provider enforces it, in the amounts that the provider counts. */
+export interface JudgedCeiling {
+  name: string;
+  amount: number;
+  /** The part of `amount` that is ours; less than all of it when somebody else uses the same key. */
+  ownShare: number;
+  charge(call: JudgedCall): Charge;
+}
+
+export interface CeilingUse {
+  name: string;
+  /** Admitted amount over what the ceiling allows, in whole windows; null when no whole window was seen. */
+  used: number | null;
+  /** Fullest rolling window of everything that arrived, over the ceiling, minus 1. */
+  overshoot: number;
+  fullest: number;
+  amount: number;
+  windows: number;
+}
+
+/** The largest sum of charges in any window [t, t + windowMs), by two pointers. */
+export function fullestWindow(charges: readonly Charge[], windowMs: number): number {
+  const sorted = charges.toSorted((a, b) => a.atMs - b.atMs);
+  let fullest = 0;
+  let sum = 0;
+  let oldest = 0;
+  for (const { atMs, amount } of sorted) {
+    while (sorted[oldest]!.atMs <= atMs - windowMs) sum -= sorted[oldest++]!.amount;
+    sum += amount;
+    fullest = Math.max(fullest, sum);
+  }
+  return fullest;
+}
+
+/**
+ * The whole windows of a span, without the first, which starts empty. With `aligned` they are those of the wall
+ * clock, as a provider with fixed windows counts; else they follow one another from the start of the span.
+ */
+export function wholeWindows(span: Span, windowMs: number, aligned: boolean): Span & { count: number } {
+  const startMs = aligned ? Math.ceil(span.fromMs / windowMs) * windowMs : span.fromMs + windowMs;
+  const count = Math.max(0, Math.floor((span.toMs - startMs) / windowMs));
+  return { fromMs: startMs, toMs: startMs + count * windowMs, count };
+}
+
+export function sumWithin(charges: readonly Charge[], span: Span): number {
+  let sum = 0;
+  for (const { atMs, amount } of charges) if (atMs >= span.fromMs && atMs < span.toMs) sum += amount;
+  return sum;
+}
+
+export interface CeilingQuestion {
+  calls: readonly JudgedCall[];
+  /** Times in which the set of credentials stayed the same, each with its credentials (as the log names them). */
+  phases: readonly { span: Span; credentials: readonly string[] }[];
+  windowMs: number;
+  aligned: boolean;
+}
+
+/** How one ceiling was used over all credentials, and the worst overshoot of any of them. */
+export function judgeCeiling(ceiling: JudgedCeiling, question: CeilingQuestion): CeilingUse {
+  const { calls, phases, windowMs, aligned } = question;
+  const byCredential = Map.groupBy(calls, (call) => call.credential);
+  let fullest = 0;
+  for (const own of byCredential.values()) {
+    fullest = Math.max(
+      fullest,
+      fullestWindow(
+        own.map((call) => ceiling.charge(call)),
+        windowMs,
+      ),
+    );
+  }
+  let admitted = 0;
+  let allowed = 0;
+  let windows = 0;
+  for (const { span, credentials } of phases) {
+    const whole = wholeWindows(span, windowMs, aligned);
+    const own = calls.filter((call) => !call.refused && credentials.includes(call.credential));
+    admitted += sumWithin(
+      own.map((call) => ceiling.charge(call)),
+      whole,
+    );
+    allowed += ceiling.amount * ceiling.ownShare * credentials.length * whole.count;
+    windows += whole.count;
+  }
+  return {
+    name: ceiling.name,
+    used: allowed === 0 ? null : admitted / allowed,
+    overshoot: fullest / ceiling.amount - 1,
+    fullest,
+    amount: ceiling.amount,
+    windows,
+  };
+}

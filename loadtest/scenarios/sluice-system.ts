@@ -1,0 +1,72 @@
+import { Product } from '../cluster/product.ts';
+import { RedisServer } from '../cluster/redis-server.ts';
+import { jobStatus, type Submission, submitJobs } from '../cluster/submit-jobs.ts';
+import type { DrainPlan } from './drain-plan.ts';
+import { productConfiguration } from './product-configuration.ts';
+import type { QueueSystem, SystemParts } from './queue-system.ts';
+import { plannedCall } from './workload.ts';
+
+/** Sluice on a Redis of its own. */
+export class SluiceSystem implements QueueSystem {
+  readonly redis: RedisServer;
+  readonly product: Product;
+  readonly #parts: SystemParts;
+
+  private constructor(parts: SystemParts, redis: RedisServer, product: Product) {
+    this.#parts = parts;
+    this.redis = redis;
+    this.product = product;
+  }
+
+  static async start(parts: SystemParts): Promise<SluiceSystem> {
+    const redis = await RedisServer.start(parts.children);
+    const configuration = productConfiguration(parts.plan, parts.provider.url);
+    const product = await Product.start(parts.children, configuration, redis.url);
+    return new SluiceSystem(parts, redis, product);
+  }
+
+  async submit(tenant: number, count: number): Promise<void> {
+    const { plan, ledger } = this.#parts;
+    const { name, key } = plan.tenants[tenant]!;
+    const calls = plannedSubmissions(plan, tenant, ledger.take(tenant, count));
+    await submitJobs({ url: this.product.url, key }, calls, (job, atMs) => ledger.add(job, name, atMs));
+  }
+
+  startWorkers(): Promise<void> {
+    return this.product.addWorkers(this.#parts.plan.workers);
+  }
+
+  /** Brings a changed plan to the running workers: by the file alone, or by replacing them one by one. */
+  async apply(plan: DrainPlan, how: 'reload' | 'restart'): Promise<void> {
+    await this.product.configure(productConfiguration(plan, this.#parts.provider.url));
+    if (how === 'restart') await this.product.restartWorkers();
+  }
+
+  /** How many of these jobs are in which state. */
+  async states(jobs: readonly string[]): Promise<Record<string, number>> {
+    const counts: Record<string, number> = {};
+    for (const job of jobs) {
+      const tenant = this.#parts.ledger.tenantOf(job);
+      const key = this.#parts.plan.tenants.find(({ name }) => name === tenant)?.key ?? '';
+      const status = await jobStatus({ url: this.product.url, key }, job);
+      counts[status] = (counts[status] ?? 0) + 1;
+    }
+    return counts;
+  }
+
+  async end(): Promise<void> {
+    await this.product.kill();
+    await this.redis.stop();
+  }
+}
+
+function* plannedSubmissions(
+  plan: DrainPlan,
+  tenant: number,
+  numbers: { from: number; to: number },
+): Generator<Submission> {
+  for (let index = numbers.from; index < numbers.to; index++) {
+    const { endpoint, body } = plannedCall(plan, tenant, index);
+    yield { endpoint, body };
+  }
+}
