@@ -1,4 +1,3 @@
-import { writeFileSync } from 'node:fs';
 import { z } from 'zod';
 import { environmentOverrides, settingsSchema } from './schema.ts';
 
@@ -56,5 +55,3 @@ export function renderReference(): string {
     ...groups,
   ].join('\n');
 }
-
-if (import.meta.main) writeFileSync(new URL('./REFERENCE.md', import.meta.url), renderReference());
