@@ -155,7 +155,7 @@ export class FairQueueBackend extends RedisQueueBackend {
     const [packedArgs, data, packedOptions] = this.addPrioritizedJobArgs(job, encodedOpts, args, keys).slice(
       -3,
     );
-    const place = placeOf(String(data), job.opts.priority ?? 0);
+    const place = placeOf(String(data));
     const call = { args: { ...place, packedArgs: packedArgs!, data: data!, packedOptions: packedOptions! } };
     return client.runCommand(fairScripts.add.command, this.#arguments('add', call, keys)) as Promise<string>;
   }

@@ -3,7 +3,8 @@ import { z } from 'zod';
 const amount = z.number().int().positive();
 const milliseconds = z.number().int().nonnegative();
 
-const ceilingSchema = z.strictObject({
+const ceilingSchema = z
+  .strictObject({
   /** What is counted. */
   dimension: z.enum(['requests', 'tokens', 'input_tokens', 'output_tokens', 'concurrency']),
   /** At most this many in any window (at once, for concurrency). */
@@ -13,7 +14,8 @@ const ceilingSchema = z.strictObject({
   sliceMs: amount.optional(),
   /** Share of the window that may be admitted ahead of an even pace; null: no pace. */
   burst: z.number().min(0).max(1).nullable().optional(),
-});
+})
+  .refine(({ sliceMs, windowMs }) => sliceMs === undefined || sliceMs < windowMs, 'a slice is shorter than its window');
 
 /** How a pool is shared and what its provider allows. */
 export const poolSettingsSchema = z.strictObject({
@@ -99,7 +101,7 @@ function compileCeiling(scope: string, ceiling: CeilingSettings, settings: PoolS
   const { dimension, windowMs, sliceMs } = ceiling;
   const burst = ceiling.burst === undefined && windowMs <= longestPacedMs ? settings.burst : ceiling.burst;
   const compile = (spanMs: number, slotMs: number, most: number, paced: boolean) => ({
-    key: `${scope}:${dimension}:${paced ? windowMs : sliceMs}`,
+    key: `${scope}:${dimension}:${windowMs}${paced ? '' : `/${sliceMs}`}`,
     name: nameOf(ceiling),
     dimension: dimensions.indexOf(dimension) + 1,
     amount: most,

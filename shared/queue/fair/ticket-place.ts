@@ -37,15 +37,15 @@ function parse(data: string): z.infer<typeof placeSchema> | undefined {
 }
 
 /**
- * Where a job belongs. Its class is BullMQ's priority if it has one, else the ticket's class (both: lower is earlier);
- * a job without an estimate costs one token, so lanes of such jobs take turns by count.
+ * Where a job belongs. Class 0 is for jobs without one and goes first, as in BullMQ; a BullMQ priority goes before the
+ * ticket's class. A job without an estimate costs one token, so lanes of such jobs take turns by count.
  */
-export function placeOf(data: string, bullmqPriority: number): TicketPlace {
+export function placeOf(data: string): TicketPlace {
   const ticket = parse(data);
   const output = ticket?.output ?? 0;
   return {
     tenant: ticket?.tenant ?? unnamedLane,
-    class: bullmqPriority > 0 ? bullmqPriority : ticket?.class === undefined ? 0 : ticket.class + 1,
+    class: (ticket?.class ?? -1) + 1,
     input: ticket?.input ?? 1,
     output,
     max: ticket?.max ?? output,

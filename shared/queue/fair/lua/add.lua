@@ -42,14 +42,14 @@ if deduplicatedJobId then return deduplicatedJobId end
 storeJob(eventsKey, jobKey, jobId, args[3], data, options, timestamp, parentKey, parentData, repeatJobKey)
 local ticket = {
   sequence = sequence, input = tonumber(input), output = tonumber(output), max = tonumber(max), tenant = tenant,
-  dueSeconds = math.floor((tonumber(arrivalMs) or nowMs) / 1000),
+  class = tonumber(class), dueSeconds = math.floor((tonumber(arrivalMs) or nowMs) / 1000),
 }
 if deadlineMs ~= '' then
   local leadMs = readPool().config.deadlineLeadMs
   ticket.dueSeconds = math.max(0, math.floor((tonumber(deadlineMs) - leadMs) / 1000))
 end
 rcall('HSET', jobKey, 'ticket', formatTicket(ticket))
-local blockedUntil = enterLane(jobId, ticket, tonumber(class))
+local blockedUntil = enterLane(jobId, ticket, options['priority'] or 0)
 writePool()
 
 -- While a head waits for its ceilings, an idle worker need only know until when.

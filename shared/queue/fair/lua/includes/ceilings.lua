@@ -43,12 +43,16 @@ local function windowOf(ceiling)
   end
   local slotsKey = slotsKeyPrefix .. ceiling.key
   local slot = math.floor(pool.nowMs / ceiling.slotMs)
+  local newestEndedSlot = (pool.nowMs - ceiling.spanMs) / ceiling.slotMs - 1
+  local oldest = window[4] ~= 0 and window[4] or window[1]
+  if window[1] <= slot and (window[3] == 0 or oldest > newestEndedSlot) then return window end
+  -- From here on slots are deleted, so what remains must be written.
+  pool.changed = true
   if window[1] > slot then -- The clock went back: nothing is known about ages, so all of it counts from now on.
     rcall('DEL', slotsKey)
     window[1], window[2], window[4] = slot, window[3], 0
     return window
   end
-  local newestEndedSlot = (pool.nowMs - ceiling.spanMs) / ceiling.slotMs - 1
   if window[1] <= newestEndedSlot then
     if window[4] ~= 0 then rcall('DEL', slotsKey) end
     window[2], window[3], window[4] = 0, 0, 0

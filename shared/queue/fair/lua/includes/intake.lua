@@ -19,7 +19,7 @@ local function makeTicket(data)
   return {
     sequence = rcall('INCR', idKey), dueSeconds = math.floor(dueMs / 1000),
     input = whole(call.input, 1), output = whole(call.output, 0), max = whole(call.max, whole(call.output, 0)),
-    tenant = type(call.tenant) == 'string' and call.tenant or '*', class = whole(call.class, nil),
+    tenant = type(call.tenant) == 'string' and call.tenant or '*', class = whole(call.class, -1) + 1,
   }
 end
 
@@ -42,9 +42,7 @@ local function takeIn(jobId)
     ticket = makeTicket(job[1])
     rcall('HSET', jobKey, 'ticket', formatTicket(ticket))
   end
-  local class = tonumber(job[2] or 0)
-  if class == 0 and ticket.class then class = ticket.class + 1 end
-  enterLane(jobId, ticket, class)
+  enterLane(jobId, ticket, tonumber(job[2] or 0))
 end
 
 local function takeInDelayed()

@@ -22,18 +22,18 @@ local classMax = 0x1FFFFF
 local function memberOf(sequence, name) return string.format('%012x', sequence) .. name end
 local function nameOf(member) return string.sub(member, sequenceDigits + 1) end
 
--- A ticket is a field of its job: `<sequence> <due second> <input> <expected output> <max output> <tenant>`.
+-- A ticket is a field of its job: `<sequence> <class> <due second> <input> <expected output> <max output> <tenant>`.
 local function formatTicket(ticket)
-  return string.format('%d %d %d %d %d %s', ticket.sequence, ticket.dueSeconds, ticket.input, ticket.output, ticket.max,
-    ticket.tenant)
+  return string.format('%d %d %d %d %d %d %s', ticket.sequence, ticket.class, ticket.dueSeconds, ticket.input,
+    ticket.output, ticket.max, ticket.tenant)
 end
 
 local function parseTicket(text)
-  local sequence, due, input, output, max, tenant =
-    string.match(text, '^(%S+) (%S+) (%S+) (%S+) (%S+) (.*)$')
+  local sequence, class, due, input, output, max, tenant =
+    string.match(text, '^(%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (.*)$')
   return {
-    sequence = tonumber(sequence), dueSeconds = tonumber(due), input = tonumber(input), output = tonumber(output),
-    max = tonumber(max), tenant = tenant,
+    sequence = tonumber(sequence), class = tonumber(class), dueSeconds = tonumber(due), input = tonumber(input),
+    output = tonumber(output), max = tonumber(max), tenant = tenant,
   }
 end
 
@@ -70,9 +70,10 @@ local function unparkLane(tenant)
   if head then joinLanes(tenant, tonumber(string.sub(head, 1, sequenceDigits), 16)) end
 end
 
--- Puts a waiting job into its lane, at the place its class, due time and arrival give it.
-local function enterLane(jobId, ticket, class)
-  class = math.min(class, classMax)
+-- Puts a waiting job into its lane, at the place its class, due time and arrival give it. A BullMQ priority is its class
+-- before the ticket's own, and may have been changed since.
+local function enterLane(jobId, ticket, priority)
+  local class = math.min(priority > 0 and priority or ticket.class, classMax)
   local member = memberOf(ticket.sequence, jobId)
   rcall('ZADD', prioritizedKey, class * scorePerClass + ticket.sequence % scorePerClass + ownScores, jobId)
   rcall('ZADD', jobsKeyPrefix .. ticket.tenant, class * scorePerClass + ticket.dueSeconds, member)

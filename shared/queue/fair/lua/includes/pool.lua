@@ -40,16 +40,14 @@ local function readPool()
   if fields[2] then
     local ceilings = cmsgpack.unpack(fields[2])
     pool.ceilings = ceilings
-    if nowMs >= ceilings.seenMs then
-      ceilings.seenMs = nowMs
-    elseif ceilings.seenMs - nowMs <= heldClockMs then
-      pool.nowMs = ceilings.seenMs
-    else
+    if nowMs < ceilings.seenMs - heldClockMs then
       followClockBack(ceilings)
+    else
+      pool.nowMs = math.max(nowMs, ceilings.seenMs)
     end
   else
     pool.ceilings = {
-      seenMs = nowMs, windows = {}, pacers = {}, running = {}, cooldowns = {}, shelved = {}, used = {}, uses = 0,
+      seenMs = 0, windows = {}, pacers = {}, running = {}, cooldowns = {}, shelved = {}, used = {}, uses = 0,
     }
   end
   return pool

@@ -105,6 +105,7 @@ local function chargeReservation(credential, reservation)
   ceilings.running[credential.scope] = (ceilings.running[credential.scope] or 0) + 1
   ceilings.uses = ceilings.uses + 1
   ceilings.used[credential.id] = ceilings.uses
+  ceilings.seenMs = pool.nowMs
   pool.changed = true
 end
 
@@ -119,5 +120,6 @@ local function settleReservation(grant, atStart, atEnd)
       chargeCeiling(ceiling, math.max(0, -surplus) + atEnd[dimension])
     end
   end
+  pool.ceilings.seenMs = pool.nowMs
   pool.changed = true
 end
