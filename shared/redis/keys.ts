@@ -40,6 +40,8 @@ export function fairKeys(queueKey: string) {
     tenants: `${queueKey}fair:tenants`,
     /** Sorted set of the lanes that have work, by virtual counter. */
     lanes: `${queueKey}fair:lanes`,
+    /** Set of the tenants whose lane has work but is not eligible. */
+    parked: `${queueKey}fair:parked`,
     /** Sorted set of jobs in hand by the time their lease ends. */
     leases: `${queueKey}fair:leases`,
     /** Prefix, completed by a tenant: hash of one lane. */

@@ -79,7 +79,7 @@ export interface ClaimRequest {
 const nobody: ClaimRequest = { count: 0, tokenPrefix: '' };
 const oneFor = (token: string): ClaimRequest => ({ count: 1, tokenPrefix: token });
 const keepNothing = { count: 0 };
-const lanesClearedAtOnce = 100;
+const jobsClearedAtOnce = 2_000;
 /** BullMQ's range of scores for a priority, and how far ours lie below it (lanes.lua). */
 const scorePerPriority = 2 ** 32;
 const ownScores = 2 ** 53;
@@ -255,9 +255,8 @@ export class FairQueueBackend extends RedisQueueBackend {
   }
 
   override async cleanJobsByState(state: string, timestamp: number, limit?: number): Promise<string[]> {
-    const removed = await super.cleanJobsByState(state, timestamp, limit);
-    if (state === 'prioritized' && removed.length > 0) await this.#clearLanes();
-    return removed;
+    if (state === 'prioritized') await this.#clearLanes();
+    return super.cleanJobsByState(state, timestamp, limit);
   }
 
   override async obliterate(opts: { force: boolean; count: number }): Promise<number> {
@@ -353,7 +352,7 @@ export class FairQueueBackend extends RedisQueueBackend {
   }
 
   async #clearLanes(): Promise<void> {
-    while ((await this.runScript('clear', { args: { lanesMax: lanesClearedAtOnce } })) > 0);
+    while ((await this.runScript('clear', { args: { jobsMax: jobsClearedAtOnce } })) > 0);
   }
 
   /** Runs one of our scripts on this queue. */

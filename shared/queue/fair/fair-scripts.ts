@@ -16,6 +16,7 @@ const keyNames = [
   'poolKey',
   'tenantsKey',
   'lanesKey',
+  'parkedKey',
   'leasesKey',
 ] as const;
 /** Prefixes of the keys of one job, lane or ceiling, which a script completes, and what every call says. */
@@ -108,7 +109,7 @@ export const fairScripts = {
   putBack: leave('putBack', 'moveJobFromActiveToWait-9', 3),
   awaitChildren: leave('awaitChildren', 'moveToWaitingChildren-7', 5),
   remove: define({ file: 'remove.lua', args: ['leavingJobId'], wraps: { script: 'removeJob-2', args: 3 } }),
-  clear: define({ file: 'clear.lua', args: ['lanesMax'], allowOutOfMemory: true }),
+  clear: define({ file: 'clear.lua', args: ['jobsMax'], allowOutOfMemory: true }),
   publish: define({ file: 'publish.lua', args: ['configuration', 'tenants'] }),
   steer: define({
     file: 'steer.lua',
@@ -173,7 +174,7 @@ function ownKeys(keys: Record<string, string>, fair: ReturnType<typeof fairKeys>
     limiter,
     id,
   ] as string[];
-  return [...bullmq, fair.pool, fair.tenants, fair.lanes, fair.leases];
+  return [...bullmq, fair.pool, fair.tenants, fair.lanes, fair.parked, fair.leases];
 }
 
 /** Keys and arguments of a call, flat, as the client takes them. */

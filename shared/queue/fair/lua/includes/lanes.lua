@@ -1,6 +1,7 @@
 --[[
   Lanes: one per tenant, and whose turn it is (weighted VTC, see fair-backend.ts for the rule and its bound).
 
+  parkedKey             set   the tenants of parked lanes
   lanesKey              zset  <sequence><tenant> by virtual counter: lanes that have work and may be served
   laneKeyPrefix..tenant hash  member    its member in lanesKey, while it is there
                               parked    '1' while it has work but is not eligible (its tenant is paused or at its cap)
@@ -57,6 +58,7 @@ local function leaveLanes(tenant, member, counter, parked)
   rcall('HDEL', laneKey, 'member')
   if parked then
     rcall('HSET', laneKey, 'counter', counter, 'parked', '1')
+    rcall('SADD', parkedKey, tenant)
   else
     rcall('HSET', laneKey, 'counter', counter)
     rcall('PEXPIRE', laneKey, readPool().config.laneIdleMs)
@@ -67,6 +69,7 @@ end
 local function unparkLane(tenant)
   local head = rcall('ZRANGE', jobsKeyPrefix .. tenant, 0, 0)[1]
   rcall('HDEL', laneKeyPrefix .. tenant, 'parked')
+  rcall('SREM', parkedKey, tenant)
   if head then joinLanes(tenant, tonumber(string.sub(head, 1, sequenceDigits), 16)) end
 end
 
