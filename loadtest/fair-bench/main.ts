@@ -31,7 +31,10 @@ async function usage(): Promise<{ cpuUs: number; commands: number }> {
   const stats = await redis.info('commandstats');
   const seconds = (name: string) => Number(new RegExp(`^${name}:(.*)$`, 'm').exec(cpu)![1]);
   const commands = [...stats.matchAll(/calls=(\d+)/g)].reduce((sum, [, calls]) => sum + Number(calls), 0);
-  return { cpuUs: (seconds('used_cpu_sys_main_thread') + seconds('used_cpu_user_main_thread')) * 1e6, commands };
+  return {
+    cpuUs: (seconds('used_cpu_sys_main_thread') + seconds('used_cpu_user_main_thread')) * 1e6,
+    commands,
+  };
 }
 
 async function measure(work: () => Promise<unknown>, per: number): Promise<Cost> {
@@ -107,7 +110,13 @@ async function drainStock(backend: RedisQueueBackend): Promise<void> {
     const token = `t${index}`;
     let next = await backend.moveToActive(token);
     while (next?.[0]) {
-      const { result } = await backend.moveToCompleted(jobOf(next[0], next[1]), '"ok"', keepNothing, token, true);
+      const { result } = await backend.moveToCompleted(
+        jobOf(next[0], next[1]),
+        '"ok"',
+        keepNothing,
+        token,
+        true,
+      );
       done++;
       next = result as unknown[] as typeof next;
     }
@@ -143,12 +152,16 @@ async function round(variant: Variant, results: Map<string, Cost[]>): Promise<vo
   note('drain, one by one', await measure(() => drainStock(backend), jobs));
   if (variant !== 'stock') {
     await addAll(queue as unknown as Queue);
-    note(`drain, ${batch} at once`, await measure(() => drainFair(backend as unknown as FairQueueBackend), jobs));
+    note(
+      `drain, ${batch} at once`,
+      await measure(() => drainFair(backend as unknown as FairQueueBackend), jobs),
+    );
   }
   await queue.close();
 }
 
-const median = (values: number[]) => values.toSorted((one, other) => one - other)[Math.floor(values.length / 2)]!;
+const median = (values: number[]) =>
+  values.toSorted((one, other) => one - other)[Math.floor(values.length / 2)]!;
 
 async function compare(): Promise<void> {
   const results = new Map<string, Cost[]>();
@@ -161,7 +174,9 @@ async function compare(): Promise<void> {
     const pick = (key: keyof Cost) => median(costs.map((cost) => cost[key]));
     return { redisUs: pick('redisUs'), commands: pick('commands'), wallUs: pick('wallUs') };
   };
-  console.log('variant | what | Redis CPU us per job (ratio to stock) | commands per job | wall us per job (stock/this)');
+  console.log(
+    'variant | what | Redis CPU us per job (ratio to stock) | commands per job | wall us per job (stock/this)',
+  );
   for (const row of [...results.keys()].toSorted()) {
     const base = of(`stock | ${row.includes('| add') ? 'add' : 'drain, one by one'}`);
     const cost = of(row);
@@ -189,11 +204,12 @@ async function scale(): Promise<void> {
       await queue.addBulk(some);
     }
     await redis.config('RESETSTAT');
-    for (let index = 0; index < claims; index++)
-      await backend.claim({ count: 1, tokenPrefix: `s${index}` });
+    for (let index = 0; index < claims; index++) await backend.claim({ count: 1, tokenPrefix: `s${index}` });
     const stats = await redis.info('commandstats');
     measured.push(Number(/cmdstat_evalsha:.*usec_per_call=([\d.]+)/.exec(stats)![1]));
-    console.log(`${lanes} lanes: ${measured.at(-1)} us per dispatch (x${(measured.at(-1)! / measured[0]!).toFixed(2)})`);
+    console.log(
+      `${lanes} lanes: ${measured.at(-1)} us per dispatch (x${(measured.at(-1)! / measured[0]!).toFixed(2)})`,
+    );
     await queue.close();
   }
 }

@@ -48,7 +48,6 @@ export type Handed = { id: string; credential: string | undefined };
 const everyTenant: ModelTenant = { weight: 1, concurrency: 0, paused: false };
 const concurrency = 5;
 const heldClockMs = 1_000;
-const recheckMs = 1_000;
 
 const earlier = (one: WaitingJob, other: WaitingJob) =>
   one.call.class - other.call.class || one.dueSeconds - other.dueSeconds || one.sequence - other.sequence;
@@ -70,7 +69,6 @@ export class FairModel {
   #sequence = 0;
   #chargedMs = 0;
   #nowMs = 0;
-  #wallMs = 0;
 
   constructor(pool: CompiledPool) {
     this.pool = pool;
@@ -85,33 +83,38 @@ export class FairModel {
   }
 
   /** Up to `count` jobs, and how long until it is worth asking again. */
-  dispatch(count: number, nowMs: number): { handed: Handed[]; comeBackMs: number | undefined } {
+  dispatch(count: number, nowMs: number): { handed: Handed[]; comeBackMs: number | 'some time' | undefined } {
     this.#look(nowMs);
     const handed: Handed[] = [];
     while (handed.length < count) {
       const lane = this.#firstLane();
       if (!lane) break;
       const outcome = this.#serve(...lane);
-      if (typeof outcome === 'number') return { handed, comeBackMs: outcome - nowMs };
+      if (typeof outcome === 'number')
+        return { handed, comeBackMs: outcome < Number.POSITIVE_INFINITY ? outcome - nowMs : 'some time' };
       if (outcome) handed.push(outcome);
     }
     return { handed, comeBackMs: undefined };
   }
 
   complete(id: string, usage: { in: number; out: number } | undefined, nowMs: number): void {
-    const held = this.#release(id, nowMs);
-    if (!usage) return;
     const { inputWeight, outputWeight } = this.pool;
-    const used = inputWeight * usage.in + outputWeight * usage.out;
-    this.#move(held.job.call.tenant, (used - held.cost) / held.weight);
-    const settled = this.#settlement(usage);
-    if (held.scope && settled) this.#settle(held, ...settled);
+    const { cost, weight } = this.held.get(id)!;
+    const delta = usage ? (inputWeight * usage.in + outputWeight * usage.out - cost) / weight : 0;
+    const held = this.#release(id, delta);
+    const settled = usage && this.#settlement(usage);
+    if (!held.scope || !settled) return;
+    this.#look(nowMs);
+    this.#settle(held, ...settled);
   }
 
   giveBack(id: string, nowMs: number): void {
-    const held = this.#release(id, nowMs);
-    this.#move(held.job.call.tenant, -held.cost / held.weight);
-    if (held.scope) this.#settle(held, [0, 0, 0, 0], [0, 0, 0, 0]);
+    const { cost, weight } = this.held.get(id)!;
+    const held = this.#release(id, -cost / weight);
+    if (held.scope) {
+      this.#look(nowMs);
+      this.#settle(held, [0, 0, 0, 0], [0, 0, 0, 0]);
+    }
     this.#enter(held.job);
   }
 
@@ -138,7 +141,6 @@ export class FairModel {
   }
 
   #look(nowMs: number): void {
-    this.#wallMs = nowMs;
     if (nowMs < this.#chargedMs - heldClockMs) {
       for (const window of this.#windows.values()) window.pacedUntilMs = undefined;
       this.#chargedMs = nowMs;
@@ -212,11 +214,12 @@ export class FairModel {
     const now = offers.filter(({ atMs }) => atMs <= this.#nowMs);
     now.sort(
       (one, other) =>
-        other.room - one.room || other.credential.weight - one.credential.weight || one.lastUse - other.lastUse,
+        other.room - one.room ||
+        other.credential.weight - one.credential.weight ||
+        one.lastUse - other.lastUse,
     );
     if (now[0]) return now[0].credential;
-    const soonest = Math.min(...offers.map(({ atMs }) => atMs));
-    return soonest < Number.POSITIVE_INFINITY ? soonest : this.#wallMs + recheckMs;
+    return Math.min(...offers.map(({ atMs }) => atMs));
   }
 
   #ceilings(scope: string): CompiledCeiling[] {
@@ -262,19 +265,14 @@ export class FairModel {
     this.#chargedMs = this.#nowMs;
   }
 
-  #release(id: string, nowMs: number): Held {
+  #release(id: string, delta: number): Held {
     const held = this.held.get(id)!;
     this.held.delete(id);
     const lane = this.lanes.get(held.job.call.tenant)!;
     lane.running--;
-    if (lane.parked) this.#unpark(lane);
-    if (held.scope) this.#look(nowMs);
-    return held;
-  }
-
-  #move(tenant: string, delta: number): void {
-    const lane = this.lanes.get(tenant)!;
     if (delta !== 0) lane.counter = Math.max(lane.counter + delta, lane.lift);
+    if (lane.parked) this.#unpark(lane);
+    return held;
   }
 
   #settlement(usage: { in: number; out: number }): [number[], number[]] | undefined {

@@ -33,7 +33,10 @@ const step = fc.oneof(
       deadlineInMs: fc.option(fc.integer({ min: 1_000, max: 900_000 }), { nil: undefined, freq: 5 }),
     }),
   },
-  { weight: 5, arbitrary: fc.record({ do: fc.constant('dispatch' as const), count: fc.integer({ min: 1, max: 6 }) }) },
+  {
+    weight: 5,
+    arbitrary: fc.record({ do: fc.constant('dispatch' as const), count: fc.integer({ min: 1, max: 6 }) }),
+  },
   {
     weight: 4,
     arbitrary: fc.record({
@@ -53,9 +56,25 @@ const step = fc.oneof(
       paused: fc.constantFrom(false, false, true),
     }),
   },
-  { weight: 1, arbitrary: fc.record({ do: fc.constant('cool' as const), which: fc.nat(), forMs: fc.integer({ min: 0, max: 5_000 }) }) },
-  { weight: 5, arbitrary: fc.record({ do: fc.constant('pass' as const), ms: fc.constantFrom(1, 7, 50, 333, 2_000, 11_000) }) },
-  { weight: 1, arbitrary: fc.record({ do: fc.constant('back' as const), ms: fc.constantFrom(5, 400, 1_500, 30_000) }) },
+  {
+    weight: 1,
+    arbitrary: fc.record({
+      do: fc.constant('cool' as const),
+      which: fc.nat(),
+      forMs: fc.integer({ min: 0, max: 5_000 }),
+    }),
+  },
+  {
+    weight: 5,
+    arbitrary: fc.record({
+      do: fc.constant('pass' as const),
+      ms: fc.constantFrom(1, 7, 50, 333, 2_000, 11_000),
+    }),
+  },
+  {
+    weight: 1,
+    arbitrary: fc.record({ do: fc.constant('back' as const), ms: fc.constantFrom(5, 400, 1_500, 30_000) }),
+  },
 );
 
 const ceiling = fc.record({
@@ -66,14 +85,24 @@ const ceiling = fc.record({
   burst: fc.option(fc.constantFrom(0, 0.005, 0.5, null), { nil: undefined }),
 });
 const settings = fc.record({
-  accounting: fc.constantFrom('input_plus_max', 'max_of_both', 'input_plus_output_actual', 'input_only', 'bedrock'),
+  accounting: fc.constantFrom(
+    'input_plus_max',
+    'max_of_both',
+    'input_plus_output_actual',
+    'input_only',
+    'bedrock',
+  ),
   burndown: fc.constantFrom(1, 2.5),
   guardMs: fc.constantFrom(0, 250),
   scopes: fc.record({ org: fc.array(ceiling, { maxLength: 4 }), own: fc.array(ceiling, { maxLength: 3 }) }),
   credentials: fc.constantFrom(
     [],
     [{ id: 'k1', scope: 'org' }],
-    [{ id: 'k1', scope: 'org' }, { id: 'k2', scope: 'org', weight: 2 }, { id: 'k3', scope: 'own' }],
+    [
+      { id: 'k1', scope: 'org' },
+      { id: 'k2', scope: 'org', weight: 2 },
+      { id: 'k3', scope: 'own' },
+    ],
   ),
 });
 
@@ -87,11 +116,15 @@ function enlarge(input: Settings) {
       const unit = /tokens/.test(each.dimension) ? 1_400 : 1;
       return { ...each, amount: each.amount * unit };
     });
-    return [scope, larger.filter((each, index) => larger.findIndex((other) => keyOf(other) === keyOf(each)) === index)];
+    return [
+      scope,
+      larger.filter((each, index) => larger.findIndex((other) => keyOf(other) === keyOf(each)) === index),
+    ];
   });
   return { ...input, scopes: Object.fromEntries(scopes) };
 }
-const keyOf = ({ dimension, windowMs }: { dimension: string; windowMs: number }) => `${dimension} ${windowMs}`;
+const keyOf = ({ dimension, windowMs }: { dimension: string; windowMs: number }) =>
+  `${dimension} ${windowMs}`;
 
 async function play(pool: FairPool, model: FairModel, each: Step, index: number): Promise<void> {
   const { nowMs } = pool;
@@ -108,7 +141,9 @@ async function play(pool: FairPool, model: FairModel, each: Step, index: number)
       const expected = model.dispatch(each.count, nowMs);
       const got = claims.claimed.map(({ id, grant }) => ({ id, credential: grant.credential }));
       expect(got).toEqual(expected.handed);
-      expect(claims.comeBackMs).toBe(expected.comeBackMs);
+      // Nothing says when a place among the calls in hand gets free; whoever waits for that looks now and then.
+      if (expected.comeBackMs === 'some time') expect(claims.comeBackMs).toBeLessThanOrEqual(1_000);
+      else expect(claims.comeBackMs).toBe(expected.comeBackMs);
       return;
     }
     case 'complete':

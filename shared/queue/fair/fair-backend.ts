@@ -18,6 +18,7 @@
 import {
   type IQueueBackend,
   type JobJson,
+  type KeepJobs,
   type MinimalJob,
   type QueueBaseOptions,
   QueueKeys,
@@ -88,6 +89,8 @@ type BackendOptions = QueueBaseOptions & {
   name?: string;
   lockDuration?: number;
   limiter?: { max: number; duration: number };
+  removeOnComplete?: KeepJobs;
+  metrics?: { maxDataPoints?: number };
 };
 
 interface Leaving {
@@ -97,6 +100,8 @@ interface Leaving {
   restored?: boolean;
   /** The job's hash may be gone. */
   removesJob?: boolean;
+  /** The token of a job of which nothing is to be kept. */
+  plainFinish?: string | undefined;
   /** Reply of BullMQ's script that says that the job did not leave. */
   staysOn?: number;
   next?: ClaimRequest;
@@ -175,7 +180,8 @@ export class FairQueueBackend extends RedisQueueBackend {
     const [job, returnValue, removeOnComplete, token, fetchNext] = parameters;
     const json = JSON.stringify(returnValue);
     const finished = this.moveToCompletedArgs(job, json, removeOnComplete, token, false);
-    const leaving = { jobId: job.id!, usage: usageOf(returnValue), removesJob: true };
+    const plainFinish = this.#plainFinish(removeOnComplete, token);
+    const leaving = { jobId: job.id!, usage: usageOf(returnValue), removesJob: true, plainFinish };
     return {
       result: await this.#finish(finished, leaving, token, fetchNext),
       finishedOn: finishedOnOf(finished),
@@ -204,7 +210,13 @@ export class FairQueueBackend extends RedisQueueBackend {
     next: ClaimRequest,
   ): Promise<Claims> {
     const args = this.moveToCompletedArgs(job, '"ok"', keepNothing, token, false);
-    return this.#leave('finish', args, 'moveToFinished', { jobId: job.id!, usage, removesJob: true, next });
+    return this.#leave('finish', args, 'moveToFinished', {
+      jobId: job.id!,
+      usage,
+      removesJob: true,
+      plainFinish: this.#plainFinish(keepNothing, token),
+      next,
+    });
   }
 
   override async moveToDelayed(
@@ -244,7 +256,10 @@ export class FairQueueBackend extends RedisQueueBackend {
 
   override async remove(jobId: string, removeChildren: boolean): Promise<number> {
     const flat = this.removeArgs(jobId, removeChildren);
-    const status = await this.runScript('remove', { ...splitFlat('remove', flat), args: { leavingJobId: jobId } });
+    const status = await this.runScript('remove', {
+      ...splitFlat('remove', flat),
+      args: { leavingJobId: jobId },
+    });
     if (status < 0) throw this.finishedErrors({ code: status, jobId, command: 'removeJob' });
     return status;
   }
@@ -282,6 +297,12 @@ export class FairQueueBackend extends RedisQueueBackend {
     return foreign.map((count, index) => count + counts[index]![1]);
   }
 
+  /** The token, when nothing is to be kept of a completed job: neither itself, nor events, nor metrics. */
+  #plainFinish(removeOnComplete: boolean | number | KeepJobs | undefined, token: string): string | undefined {
+    const keep = this.getKeepJobs(removeOnComplete, this.#options.removeOnComplete);
+    return !this.#fair.events && keep.count === 0 && !this.#options.metrics ? token : undefined;
+  }
+
   async #putBack(jobId: string, token: string, restored: boolean) {
     const { active, wait, stalled, paused, meta, limiter, prioritized, marker, events } = this.keys;
     const keys = [active, wait, stalled, paused, meta, limiter, prioritized, marker, events];
@@ -305,7 +326,7 @@ export class FairQueueBackend extends RedisQueueBackend {
     name: 'finish' | 'delay' | 'retry' | 'putBack' | 'awaitChildren',
     flat: Flat,
     command: string,
-    { jobId, usage, restored, removesJob, staysOn, next = nobody }: Leaving,
+    { jobId, usage, restored, removesJob, staysOn, plainFinish, next = nobody }: Leaving,
   ): Promise<Claims & { status: number }> {
     const args = {
       leavingJobId: jobId,
@@ -314,6 +335,8 @@ export class FairQueueBackend extends RedisQueueBackend {
       restored: restored ? 1 : 0,
       removesJob: removesJob ? 1 : 0,
       staysOn: staysOn ?? '',
+      plainFinish: plainFinish === undefined ? 0 : 1,
+      tokenHeld: plainFinish ?? '',
       ...this.#claimArgs(next),
     };
     const [status, reply] = await this.runScript(name, { ...splitFlat(name, flat), args });

@@ -1,33 +1,26 @@
 import { fairKeys } from '#shared/redis/keys.ts';
 import { expandScript } from './lua-source.ts';
 
-/** Keys every script gets, after those of the BullMQ script it wraps; each is a local of that name in Lua. */
-const keyNames = [
-  'waitKey',
-  'activeKey',
-  'prioritizedKey',
-  'delayedKey',
-  'completedKey',
-  'eventsKey',
-  'metaKey',
-  'markerKey',
-  'limiterKey',
-  'idKey',
-  'poolKey',
-  'tenantsKey',
-  'lanesKey',
-  'parkedKey',
-  'leasesKey',
+/** Keys every script gets, after those of the BullMQ script it wraps: fields of `key` in Lua. */
+const bullmqKeyNames = [
+  'wait',
+  'active',
+  'prioritized',
+  'delayed',
+  'completed',
+  'events',
+  'meta',
+  'marker',
+  'limiter',
+  'id',
+  'stalled',
 ] as const;
-/** Prefixes of the keys of one job, lane or ceiling, which a script completes, and what every call says. */
-const commonArgs = [
-  'jobKeyPrefix',
-  'laneKeyPrefix',
-  'jobsKeyPrefix',
-  'slotsKeyPrefix',
-  'suppliedNowMs',
-  'mutedEvents',
-] as const;
+const fairKeyNames = ['pool', 'tenants', 'lanes', 'parked', 'leases'] as const;
+const keyNames = [...bullmqKeyNames, ...fairKeyNames];
+/** Prefixes of keys that a script completes (fields of `key` too). */
+const prefixNames = ['jobPrefix', 'lanePrefix', 'jobsPrefix', 'slotsPrefix'] as const;
+/** What every call says: fields of `arg`, as are a script's own arguments. */
+const commonArgs = ['suppliedNowMs', 'mutedEvents'] as const;
 const claimArgs = [
   'count',
   'tokenPrefix',
@@ -37,7 +30,16 @@ const claimArgs = [
   'limiterMax',
   'limiterDurationMs',
 ] as const;
-const leaveArgs = ['leavingJobId', 'usedInput', 'usedOutput', 'restored', 'removesJob', 'staysOn'] as const;
+const leaveArgs = [
+  'leavingJobId',
+  'usedInput',
+  'usedOutput',
+  'restored',
+  'removesJob',
+  'staysOn',
+  'plainFinish',
+  'tokenHeld',
+] as const;
 const addArgs = [
   'packedArgs',
   'data',
@@ -78,14 +80,17 @@ function define<Arg extends string>(definition: Definition<Arg>): FairScript<Arg
   const { file, wraps, args } = definition;
   const keysFrom = wraps ? Number(wraps.script.split('-').at(-1)) : 0;
   const argsFrom = wraps?.args ?? 0;
-  const locals = [
-    ...keyNames.map((key, index) => `local ${key} = KEYS[${keysFrom + index + 1}]`),
-    ...[...commonArgs, ...args].map((arg, index) => `local ${arg} = ARGV[${argsFrom + index + 1}]`),
+  const fields = (from: number, table: string, names: readonly string[]) =>
+    names.map((name, index) => `  ${name} = ${table}[${from + index + 1}],`).join('\n');
+  // Tables, not locals: Lua looks through all captured locals whenever a function captures one.
+  const prelude = [
+    `local key = {\n${fields(keysFrom, 'KEYS', keyNames)}\n${fields(argsFrom, 'ARGV', prefixNames)}\n}`,
+    `local arg = {\n${fields(argsFrom + prefixNames.length, 'ARGV', [...commonArgs, ...args])}\n}`,
   ].join('\n');
   const shebang = `#!lua${definition.allowOutOfMemory ? ' flags=allow-oom' : ''}`;
   return {
     command: `sluice:${definition.command ?? file.replace('.lua', '')}`,
-    text: `${shebang}\n${locals}\n${expandScript(file, wraps?.script)}`,
+    text: `${shebang}\n${prelude}\n${expandScript(file, wraps?.script)}`,
     numberOfKeys: keysFrom + keyNames.length,
     args,
   };
@@ -160,23 +165,6 @@ export function bullmqKeyCount(name: FairScriptName): number {
   return fairScripts[name].numberOfKeys - keyNames.length;
 }
 
-function ownKeys(keys: Record<string, string>, fair: ReturnType<typeof fairKeys>): string[] {
-  const { wait, active, prioritized, delayed, completed, events, meta, marker, limiter, id } = keys;
-  const bullmq = [
-    wait,
-    active,
-    prioritized,
-    delayed,
-    completed,
-    events,
-    meta,
-    marker,
-    limiter,
-    id,
-  ] as string[];
-  return [...bullmq, fair.pool, fair.tenants, fair.lanes, fair.parked, fair.leases];
-}
-
 /** Keys and arguments of a call, flat, as the client takes them. */
 export function callArguments<Name extends FairScriptName>(
   name: Name,
@@ -188,7 +176,8 @@ export function callArguments<Name extends FairScriptName>(
   const args = call.args as Record<string, unknown>;
   return [
     ...(call.bullmqKeys ?? []),
-    ...ownKeys(keys, fair),
+    ...bullmqKeyNames.map((name) => keys[name]),
+    ...fairKeyNames.map((name) => fair[name]),
     ...(call.bullmqArgs ?? []),
     jobPrefix,
     fair.lane,

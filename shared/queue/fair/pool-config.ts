@@ -5,17 +5,20 @@ const milliseconds = z.number().int().nonnegative();
 
 const ceilingSchema = z
   .strictObject({
-  /** What is counted. */
-  dimension: z.enum(['requests', 'tokens', 'input_tokens', 'output_tokens', 'concurrency']),
-  /** At most this many in any window (at once, for concurrency). */
-  amount,
-  windowMs: amount.default(60_000),
-  /** The provider also holds each slice of this length to its part of the amount. */
-  sliceMs: amount.optional(),
-  /** Share of the window that may be admitted ahead of an even pace; null: no pace. */
-  burst: z.number().min(0).max(1).nullable().optional(),
-})
-  .refine(({ sliceMs, windowMs }) => sliceMs === undefined || sliceMs < windowMs, 'a slice is shorter than its window');
+    /** What is counted. */
+    dimension: z.enum(['requests', 'tokens', 'input_tokens', 'output_tokens', 'concurrency']),
+    /** At most this many in any window (at once, for concurrency). */
+    amount,
+    windowMs: amount.default(60_000),
+    /** The provider also holds each slice of this length to its part of the amount. */
+    sliceMs: amount.optional(),
+    /** Share of the window that may be admitted ahead of an even pace; null: no pace. */
+    burst: z.number().min(0).max(1).nullable().optional(),
+  })
+  .refine(
+    ({ sliceMs, windowMs }) => sliceMs === undefined || sliceMs < windowMs,
+    'a slice is shorter than its window',
+  );
 
 /** How a pool is shared and what its provider allows. */
 export const poolSettingsSchema = z.strictObject({
@@ -108,8 +111,7 @@ function compileCeiling(scope: string, ceiling: CeilingSettings, settings: PoolS
     spanMs,
     slotMs,
     msPerUnit: (spanMs + slotMs) / most,
-    burstMs:
-      !paced || typeof burst !== 'number' ? -1 : Math.max(shortestBurstMs, burst * (spanMs + slotMs)),
+    burstMs: !paced || typeof burst !== 'number' ? -1 : Math.max(shortestBurstMs, burst * (spanMs + slotMs)),
     clamped: !paced,
   });
   const whole = compile(windowMs + settings.guardMs, slotMsOf(windowMs), ceiling.amount, true);

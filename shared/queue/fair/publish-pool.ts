@@ -22,7 +22,11 @@ export async function publishPool(
 }
 
 /** Holds a credential back until a time on Redis' clock. Never shortens what was asked for before. */
-export async function coolDown(backend: FairQueueBackend, credentialId: string, untilMs: number): Promise<number> {
+export async function coolDown(
+  backend: FairQueueBackend,
+  credentialId: string,
+  untilMs: number,
+): Promise<number> {
   const args = { credentialId, cooldownUntilMs: Math.ceil(untilMs), parked: '' };
   return backend.runScript('steer', { args });
 }

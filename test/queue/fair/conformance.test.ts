@@ -1,4 +1,12 @@
-import { createRedisBackend, DelayedError, type Job, Queue, QueueEvents, Worker, type WorkerOptions } from 'bullmq';
+import {
+  createRedisBackend,
+  DelayedError,
+  type Job,
+  Queue,
+  QueueEvents,
+  Worker,
+  type WorkerOptions,
+} from 'bullmq';
 import type { Redis } from 'ioredis';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { systemClock } from '#shared/kernel/clock.ts';
@@ -40,7 +48,10 @@ describe.each(Object.entries(backends))('Queue and Worker on %s', (_name, backen
     await queue.close();
   });
 
-  function work(process: (job: Job, token?: string) => Promise<unknown>, options: Partial<WorkerOptions> = {}) {
+  function work(
+    process: (job: Job, token?: string) => Promise<unknown>,
+    options: Partial<WorkerOptions> = {},
+  ) {
     const worker = new Worker(name, process, { connection: redis, ...options }, backend);
     worker.on('error', () => undefined);
     closers.push(worker);
@@ -221,7 +232,12 @@ describe.each(Object.entries(backends))('Queue and Worker on %s', (_name, backen
   test('a job that stalls too often fails', async () => {
     const job = await queue.add('job', {});
     const options = { lockDuration: 100, stalledInterval: 100, skipLockRenewal: true, maxStalledCount: 0 };
-    const dead = new Worker(name, async () => new Promise(() => undefined), { connection: redis, ...options }, backend);
+    const dead = new Worker(
+      name,
+      async () => new Promise(() => undefined),
+      { connection: redis, ...options },
+      backend,
+    );
     dead.on('error', () => undefined);
     await until('active', () => job.isActive());
     await dead.close(true);
@@ -293,7 +309,10 @@ describe.each(Object.entries(backends))('Queue and Worker on %s', (_name, backen
 
   test('clean removes waiting jobs', async () => {
     for (let index = 0; index < 5; index++) await queue.add('job', {}, { priority: 1 });
-    await until('old enough', async () => (await queue.clean(0, 100, 'prioritized')).length > 0 || (await waiting()) === 0);
+    await until(
+      'old enough',
+      async () => (await queue.clean(0, 100, 'prioritized')).length > 0 || (await waiting()) === 0,
+    );
     expect(await waiting()).toBe(0);
   });
 
@@ -359,7 +378,10 @@ describe.each(Object.entries(backends))('Queue and Worker on %s', (_name, backen
   test("BullMQ's own limiter holds jobs back", async () => {
     const starts: number[] = [];
     await queue.addBulk(Array.from({ length: 4 }, () => ({ name: 'job', data: {} })));
-    work(async () => starts.push(systemClock.nowMs()), { concurrency: 4, limiter: { max: 2, duration: 400 } });
+    work(async () => starts.push(systemClock.nowMs()), {
+      concurrency: 4,
+      limiter: { max: 2, duration: 400 },
+    });
     await until('all done', () => starts.length === 4);
     expect(starts[2]! - starts[0]!).toBeGreaterThan(300);
   });
@@ -395,7 +417,8 @@ describe.each(Object.entries(backends))('Queue and Worker on %s', (_name, backen
   });
 
   test('waiting, removed and delayed jobs of a full cycle leave no locks and no jobs in hand', async () => {
-    for (let index = 0; index < 20; index++) await queue.add('job', {}, { priority: index % 3, removeOnComplete: true });
+    for (let index = 0; index < 20; index++)
+      await queue.add('job', {}, { priority: index % 3, removeOnComplete: true });
     let done = 0;
     work(async () => done++, { concurrency: 5 });
     await until('all done', () => done === 20);

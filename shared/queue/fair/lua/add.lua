@@ -17,8 +17,8 @@
 --- @include "bullmq:handleDuplicatedJob"
 --- @include "bullmq:isQueuePausedOrMaxed"
 
-local args = cmsgpack.unpack(packedArgs)
-local options = cmsgpack.unpack(packedOptions)
+local args = cmsgpack.unpack(arg.packedArgs)
+local options = cmsgpack.unpack(arg.packedOptions)
 local parentKey, parentDependenciesKey, parent = args[5], args[6], args[7]
 local repeatJobKey, deduplicationKey, timestamp = args[8], args[9], args[4]
 local parentData
@@ -27,35 +27,35 @@ if parentKey ~= nil then
   parentData = cjson.encode(parent)
 end
 
-local sequence = rcall('INCR', idKey)
+local sequence = rcall('INCR', key.id)
 local jobId = args[2] == '' and tostring(sequence) or args[2]
-local jobKey = jobKeyPrefix .. jobId
-local maxEvents = mutedEvents == '1' and 0 or getOrSetMaxEvents(metaKey)
+local jobKey = key.jobPrefix .. jobId
+local maxEvents = arg.mutedEvents == '1' and 0 or getOrSetMaxEvents(key.meta)
 if args[2] ~= '' and rcall('EXISTS', jobKey) == 1 then
-  return handleDuplicatedJob(jobKey, jobId, parentKey, parent, parentData, parentDependenciesKey, completedKey,
-    eventsKey, maxEvents, timestamp, args[10])
+  return handleDuplicatedJob(jobKey, jobId, parentKey, parent, parentData, parentDependenciesKey, key.completed,
+    key.events, maxEvents, timestamp, args[10])
 end
-local deduplicatedJobId = deduplicateJob(options['de'], jobId, delayedKey, deduplicationKey, eventsKey, maxEvents,
-  args[1], args[3], data, options, parentKey, parentData, parentDependenciesKey, repeatJobKey, timestamp)
+local deduplicatedJobId = deduplicateJob(options['de'], jobId, key.delayed, deduplicationKey, key.events, maxEvents,
+  args[1], args[3], arg.data, options, parentKey, parentData, parentDependenciesKey, repeatJobKey, timestamp)
 if deduplicatedJobId then return deduplicatedJobId end
 
-storeJob(eventsKey, jobKey, jobId, args[3], data, options, timestamp, parentKey, parentData, repeatJobKey)
+storeJob(key.events, jobKey, jobId, args[3], arg.data, options, timestamp, parentKey, parentData, repeatJobKey)
 local ticket = {
-  sequence = sequence, input = tonumber(input), output = tonumber(output), max = tonumber(max), tenant = tenant,
-  class = tonumber(class), dueSeconds = math.floor((tonumber(arrivalMs) or nowMs) / 1000),
+  sequence = sequence, input = tonumber(arg.input), output = tonumber(arg.output), max = tonumber(arg.max),
+  tenant = arg.tenant, class = tonumber(arg.class), dueSeconds = math.floor((tonumber(arg.arrivalMs) or nowMs) / 1000),
 }
-if deadlineMs ~= '' then
-  local leadMs = readPool().config.deadlineLeadMs
-  ticket.dueSeconds = math.max(0, math.floor((tonumber(deadlineMs) - leadMs) / 1000))
+if arg.deadlineMs ~= '' then
+  local leadMs = pool.read().config.deadlineLeadMs
+  ticket.dueSeconds = math.max(0, math.floor((tonumber(arg.deadlineMs) - leadMs) / 1000))
 end
-rcall('HSET', jobKey, 'ticket', formatTicket(ticket))
-local blockedUntil = enterLane(jobId, ticket, options['priority'] or 0)
-writePool()
+rcall('HSET', jobKey, 'ticket', lanes.formatTicket(ticket))
+local blockedUntil = lanes.enter(jobId, ticket, options['priority'] or 0)
+pool.write()
 
 -- While a head waits for its ceilings, an idle worker need only know until when.
-if not isQueuePausedOrMaxed(metaKey, activeKey) then
-  if blockedUntil > nowMs then rcall('ZADD', markerKey, blockedUntil, '2') else rcall('ZADD', markerKey, 0, '0') end
+if not isQueuePausedOrMaxed(key.meta, key.active) then
+  if blockedUntil > nowMs then rcall('ZADD', key.marker, blockedUntil, '2') else rcall('ZADD', key.marker, 0, '0') end
 end
-rcall('XADD', eventsKey, 'MAXLEN', '~', maxEvents, '*', 'event', 'waiting', 'jobId', jobId)
+rcall('XADD', key.events, 'MAXLEN', '~', maxEvents, '*', 'event', 'waiting', 'jobId', jobId)
 if parentDependenciesKey ~= nil then rcall('SADD', parentDependenciesKey, jobKey) end
 return jobId

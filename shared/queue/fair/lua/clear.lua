@@ -11,27 +11,27 @@
 --- @include "pool"
 --- @include "lanes"
 
-local budget = tonumber(jobsMax)
+local budget = tonumber(arg.jobsMax)
 
 local function emptyLane(tenant)
-  local members = rcall('ZRANGE', jobsKeyPrefix .. tenant, 0, budget - 1)
+  local members = rcall('ZRANGE', key.jobsPrefix .. tenant, 0, budget - 1)
   for _, member in ipairs(members) do
-    if rcall('ZADD', prioritizedKey, 'XX', 'CH', 0, nameOf(member)) == 1 then rcall('ZADD', markerKey, 0, '0') end
-    rcall('ZREM', jobsKeyPrefix .. tenant, member)
+    if rcall('ZADD', key.prioritized, 'XX', 'CH', 0, lanes.nameOf(member)) == 1 then rcall('ZADD', key.marker, 0, '0') end
+    rcall('ZREM', key.jobsPrefix .. tenant, member)
   end
   budget = budget - #members
   return budget > 0
 end
 
-rcall('HDEL', poolKey, 'blockedUntil')
+rcall('HDEL', key.pool, 'blockedUntil')
 while budget > 0 do
-  local tenant = rcall('SRANDMEMBER', parkedKey)
+  local tenant = rcall('SRANDMEMBER', key.parked)
   if not tenant then break end
-  if emptyLane(tenant) then unparkLane(tenant) end
+  if emptyLane(tenant) then lanes.unpark(tenant) end
 end
 while budget > 0 do
-  local first = rcall('ZRANGE', lanesKey, 0, 0, 'WITHSCORES')
+  local first = rcall('ZRANGE', key.lanes, 0, 0, 'WITHSCORES')
   if not first[1] then return 0 end
-  if emptyLane(nameOf(first[1])) then leaveLanes(nameOf(first[1]), first[1], tonumber(first[2]), false) end
+  if emptyLane(lanes.nameOf(first[1])) then lanes.leave(lanes.nameOf(first[1]), first[1], tonumber(first[2]), false) end
 end
 return 1

@@ -17,6 +17,6 @@
 --- @include "intake"
 --- @include "hand-out"
 
-local reply = handOut(tonumber(count))
-writePool()
+local reply = dispatch.handOut(tonumber(arg.count))
+pool.write()
 return reply

@@ -11,27 +11,27 @@
 --- @include "pool"
 --- @include "lanes"
 
-for tenant, settings in pairs(cjson.decode(tenants)) do
-  rcall('HSET', tenantsKey, tenant, settings)
-  if rcall('HEXISTS', laneKeyPrefix .. tenant, 'parked') == 1 then unparkLane(tenant) end
+for tenant, settings in pairs(cjson.decode(arg.tenants)) do
+  rcall('HSET', key.tenants, tenant, settings)
+  if rcall('HEXISTS', key.lanePrefix .. tenant, 'parked') == 1 then lanes.unpark(tenant) end
 end
-if configuration ~= '' then
-  local config = cjson.decode(configuration)
-  local before = readPool()
+if arg.configuration ~= '' then
+  local config = cjson.decode(arg.configuration)
+  local before = pool.read()
   local kept = {}
   for _, scope in pairs(config.scopes) do
     for _, ceiling in ipairs(scope) do kept[ceiling.key] = true end
   end
-  for key in pairs(before.ceilings.windows) do
-    if not kept[key] then
-      before.ceilings.windows[key], before.ceilings.pacers[key] = nil, nil
-      rcall('DEL', slotsKeyPrefix .. key)
+  for name in pairs(before.ceilings.windows) do
+    if not kept[name] then
+      before.ceilings.windows[name], before.ceilings.pacers[name] = nil, nil
+      rcall('DEL', key.slotsPrefix .. name)
     end
   end
   pool.changed = true
-  rcall('HSET', poolKey, 'config', cmsgpack.pack(config))
+  rcall('HSET', key.pool, 'config', cmsgpack.pack(config))
 end
-readPool().blockedUntil = 0
-writePool()
-if rcall('HEXISTS', metaKey, 'paused') == 0 then rcall('ZADD', markerKey, 0, '0') end
+pool.read().blockedUntil = 0
+pool.write()
+if rcall('HEXISTS', key.meta, 'paused') == 0 then rcall('ZADD', key.marker, 0, '0') end
 return 1

@@ -14,17 +14,14 @@
 --- @include "grants"
 --- @wrapped removeInBullmq
 
-local held = rcall('HMGET', jobKeyPrefix .. leavingJobId, 'ticket', 'grant')
+local held = rcall('HMGET', key.jobPrefix .. arg.leavingJobId, 'ticket', 'grant')
 local status = removeInBullmq(KEYS, ARGV)
 if status == 1 and held[1] then
-  local ticket = parseTicket(held[1])
-  rcall('ZREM', jobsKeyPrefix .. ticket.tenant, memberOf(ticket.sequence, leavingJobId))
-  settleGrant(leavingJobId, held[1], held[2])
+  local ticket = lanes.parseTicket(held[1])
+  rcall('ZREM', key.jobsPrefix .. ticket.tenant, lanes.memberOf(ticket.sequence, arg.leavingJobId))
+  grants.settle(arg.leavingJobId, held[1], held[2])
   -- The head that everybody waits for may have been this one.
-  if tonumber(rcall('HGET', poolKey, 'blockedUntil') or 0) > 0 then
-    readPool().blockedUntil = 0
-    rcall('ZADD', markerKey, 0, '0')
-  end
-  writePool()
+  if pool.unblock() then rcall('ZADD', key.marker, 0, '0') end
+  pool.write()
 end
 return status

@@ -9,17 +9,18 @@
 --- @include "clock"
 --- @include "pool"
 
-local cooldowns, shelved = readPool().ceilings.cooldowns, readPool().ceilings.shelved
-local untilMs = tonumber(cooldownUntilMs)
-if untilMs and untilMs > (cooldowns[credentialId] or 0) then cooldowns[credentialId] = untilMs end
-if parked == '1' then shelved[credentialId] = true end
-if parked == '0' then shelved[credentialId] = nil end
+local ceilings = pool.read().ceilings
+local cooldowns, shelved = ceilings.cooldowns, ceilings.shelved
+local untilMs = tonumber(arg.cooldownUntilMs)
+if untilMs and untilMs > (cooldowns[arg.credentialId] or 0) then cooldowns[arg.credentialId] = untilMs end
+if arg.parked == '1' then shelved[arg.credentialId] = true end
+if arg.parked == '0' then shelved[arg.credentialId] = nil end
 for id, heldUntilMs in pairs(cooldowns) do
-  if heldUntilMs <= nowMs then cooldowns[id] = nil end
+  if heldUntilMs < nowMs - 3600000 then cooldowns[id] = nil end
 end
 -- The head that waits may now fit elsewhere, or later: whoever looks next decides anew.
 pool.blockedUntil = 0
 pool.changed = true
-writePool()
-if rcall('ZCARD', lanesKey) > 0 and rcall('HEXISTS', metaKey, 'paused') == 0 then rcall('ZADD', markerKey, 0, '0') end
-return cooldowns[credentialId] or 0
+pool.write()
+if rcall('ZCARD', key.lanes) > 0 and rcall('HEXISTS', key.meta, 'paused') == 0 then rcall('ZADD', key.marker, 0, '0') end
+return cooldowns[arg.credentialId] or 0

@@ -3,7 +3,7 @@
   stream that only QueueEvents reads; a caller that has none mutes them, and the commands are never sent.
 ]]
 local rcall = redis.call
-if mutedEvents == '1' then
+if arg.mutedEvents == '1' then
   rcall = function(command, ...)
     if command == 'XADD' or command == 'XTRIM' then return false end
     return redis.call(command, ...)

@@ -13,27 +13,28 @@
   Pacer (GCRA). It admits while its theoretical arrival time is at most burstMs ahead, and then moves it by the cost at
   the ceiling's rate: admissions spread over the window instead of opening it with a burst.
 ]]
-local concurrency = 5
--- Bounds of one call; what remains is found by the next.
-local expiriesMax = 1000
-local stepsMax = 256
+local limits = {
+  concurrency = 5,
+  -- Bounds of one call; what remains is found by the next.
+  expiriesMax = 1000,
+  stepsMax = 256,
+  -- Older slots live this much longer than they count, at least; only those of a ceiling that is gone ever expire.
+  slotsKeptMs = 3600000,
+}
 
--- Older slots live this much longer than they count, at least; only those of a ceiling that is gone ever expire.
-local slotsKeptMs = 3600000
-
-local function readSlot(ceiling, slot)
-  local value = rcall('HGET', slotsKeyPrefix .. ceiling.key, slot)
+function limits.readSlot(ceiling, slot)
+  local value = rcall('HGET', key.slotsPrefix .. ceiling.key, slot)
   if not value then return nil end
   local amount, following = string.match(value, '^(%S+) (%S+)$')
   return tonumber(amount), tonumber(following)
 end
 
-local function writeSlot(ceiling, slot, amount, following)
-  rcall('HSET', slotsKeyPrefix .. ceiling.key, slot, amount .. ' ' .. following)
+function limits.writeSlot(ceiling, slot, amount, following)
+  rcall('HSET', key.slotsPrefix .. ceiling.key, slot, amount .. ' ' .. following)
 end
 
 -- The window of a ceiling, without what is too old to count.
-local function windowOf(ceiling)
+function limits.windowOf(ceiling)
   local windows = pool.ceilings.windows
   local window = windows[ceiling.key]
   if not window then
@@ -41,14 +42,14 @@ local function windowOf(ceiling)
     windows[ceiling.key] = window
     return window
   end
-  local slotsKey = slotsKeyPrefix .. ceiling.key
+  local slotsKey = key.slotsPrefix .. ceiling.key
   local slot = math.floor(pool.nowMs / ceiling.slotMs)
   local newestEndedSlot = (pool.nowMs - ceiling.spanMs) / ceiling.slotMs - 1
   local oldest = window[4] ~= 0 and window[4] or window[1]
   if window[1] <= slot and (window[3] == 0 or oldest > newestEndedSlot) then return window end
   -- From here on slots are deleted, so what remains must be written.
   pool.changed = true
-  if window[1] > slot then -- The clock went back: nothing is known about ages, so all of it counts from now on.
+  if window[1] > slot then -- The clock went back: grants.nothing is known about ages, so all of it counts from now on.
     rcall('DEL', slotsKey)
     window[1], window[2], window[4] = slot, window[3], 0
     return window
@@ -59,8 +60,8 @@ local function windowOf(ceiling)
     return window
   end
   local expiries = 0
-  while window[4] ~= 0 and window[4] <= newestEndedSlot and expiries < expiriesMax do
-    local amount, following = readSlot(ceiling, window[4])
+  while window[4] ~= 0 and window[4] <= newestEndedSlot and expiries < limits.expiriesMax do
+    local amount, following = limits.readSlot(ceiling, window[4])
     if not amount then -- Somebody deleted the key: only the newest slot is known.
       window[3], window[4] = window[2], 0
       break
@@ -75,13 +76,13 @@ end
 
 -- When `cost` fits into the window, if nothing else is admitted until then; for a window of very many slots possibly
 -- an earlier time, at which to look again.
-local function windowFitsAt(ceiling, window, cost)
+function limits.windowFitsAt(ceiling, window, cost)
   local excess = window[3] + cost - ceiling.amount
   if excess <= 0 then return pool.nowMs end
   local slot = window[4] ~= 0 and window[4] or window[1]
-  for _ = 1, stepsMax do
+  for _ = 1, limits.stepsMax do
     if slot == window[1] then break end
-    local amount, following = readSlot(ceiling, slot)
+    local amount, following = limits.readSlot(ceiling, slot)
     if not amount then break end
     excess = excess - amount
     if excess <= 0 then break end
@@ -91,31 +92,31 @@ local function windowFitsAt(ceiling, window, cost)
 end
 
 -- When the ceiling admits `cost`, and the share of the ceiling that is left after it.
-local function ceilingFitsAt(scope, ceiling, cost)
+function limits.fitsAt(scope, ceiling, cost)
   local dimension, amount = ceiling.dimension, ceiling.amount
-  if dimension == concurrency then
-    local free = amount - (pool.ceilings.running[scope] or 0) - cost
+  if dimension == limits.concurrency then
+    local free = amount - pool.running(scope) - cost
     if free >= 0 then return pool.nowMs, free / amount end
     return math.huge, 0
   end
   -- A slice shorter than one request cannot hold it; it then admits one at a time.
   if ceiling.clamped and cost > amount then cost = amount end
-  local window = windowOf(ceiling)
-  local at = windowFitsAt(ceiling, window, cost)
+  local window = limits.windowOf(ceiling)
+  local at = limits.windowFitsAt(ceiling, window, cost)
   local pacer = pool.ceilings.pacers[ceiling.key]
   if pacer and ceiling.burstMs >= 0 then at = math.max(at, math.ceil(pacer - ceiling.burstMs)) end
   return at, (amount - window[3] - cost) / amount
 end
 
 -- Adds `cost` to the window and the pacer of a ceiling, as of now.
-local function chargeCeiling(ceiling, cost)
+function limits.charge(ceiling, cost)
   if cost <= 0 then return end
-  local window = windowOf(ceiling)
+  local window = limits.windowOf(ceiling)
   local slot = math.floor(pool.nowMs / ceiling.slotMs)
   if slot ~= window[1] then
     if window[2] ~= 0 or window[4] ~= 0 then
-      writeSlot(ceiling, window[1], window[2], slot)
-      rcall('PEXPIRE', slotsKeyPrefix .. ceiling.key, 2 * ceiling.spanMs + slotsKeptMs)
+      limits.writeSlot(ceiling, window[1], window[2], slot)
+      rcall('PEXPIRE', key.slotsPrefix .. ceiling.key, 2 * ceiling.spanMs + limits.slotsKeptMs)
       if window[4] == 0 then window[4] = window[1] end
     end
     window[1], window[2] = slot, 0
@@ -128,9 +129,9 @@ local function chargeCeiling(ceiling, cost)
 end
 
 -- Takes `cost` that was charged at `chargedMs` out again, as far as it still counts.
-local function refundCeiling(ceiling, cost, chargedMs)
+function limits.refund(ceiling, cost, chargedMs)
   if cost <= 0 then return end
-  local window = windowOf(ceiling)
+  local window = limits.windowOf(ceiling)
   local slot = math.floor(chargedMs / ceiling.slotMs)
   local pacers = pool.ceilings.pacers
   if pacers[ceiling.key] then pacers[ceiling.key] = pacers[ceiling.key] - cost * ceiling.msPerUnit end
@@ -138,10 +139,10 @@ local function refundCeiling(ceiling, cost, chargedMs)
     local refund = math.min(cost, window[2])
     window[2], window[3] = window[2] - refund, window[3] - refund
   elseif window[4] ~= 0 and slot >= window[4] then
-    local amount, following = readSlot(ceiling, slot)
+    local amount, following = limits.readSlot(ceiling, slot)
     if not amount then return end
     local refund = math.min(cost, amount)
-    writeSlot(ceiling, slot, amount - refund, following)
+    limits.writeSlot(ceiling, slot, amount - refund, following)
     window[3] = window[3] - refund
   end
 end

@@ -2,31 +2,25 @@
   Leases: who holds a job counts against its tenant's cap and its scope's concurrency until the lease is released. A
   lease that nobody releases (the job vanished with its worker) ends by itself.
 
-  leasesKey  zset  `<scope>\n<job id>\n<tenant>` by the time it ends
+  key.leases  zset  `<scope>\n<job id>\n<tenant>` by the time it ends; `-` for no scope
 ]]
-local endedLeasesMax = 20
+local leases = { endedMax = 20 }
 
-local function leaseOf(scope, jobId, tenant) return scope .. '\n' .. jobId .. '\n' .. tenant end
+function leases.memberOf(scope, jobId, tenant) return scope .. '\n' .. jobId .. '\n' .. tenant end
 
--- Releases once, however often it is called.
-local function releaseLease(scope, jobId, tenant)
-  if rcall('ZREM', leasesKey, leaseOf(scope, jobId, tenant)) == 0 then return end
-  local laneKey = laneKeyPrefix .. tenant
-  -- The lane may have been forgotten while a lease outlived it.
-  if rcall('HINCRBY', laneKey, 'running', -1) < 0 then rcall('HDEL', laneKey, 'running') end
-  if rcall('HEXISTS', laneKey, 'parked') == 1 then unparkLane(tenant) end
-  if scope == '-' then return end
-  local running = readPool().ceilings.running
-  if running[scope] then
-    running[scope] = running[scope] > 1 and running[scope] - 1 or nil
-    pool.changed = true
-  end
-  pool.blockedUntil = 0
+-- Releases once, however often it is called. `delta` corrects the counter of the lane. True when somebody may be
+-- waiting for the place.
+function leases.release(scope, jobId, tenant, delta)
+  local released = rcall('ZREM', key.leases, leases.memberOf(scope, jobId, tenant)) == 1
+  local unparked = lanes.jobLeft(tenant, released, delta)
+  if scope == '-' then return unparked end
+  if released then pool.addRunning(scope, -1) end
+  return pool.unblock() or unparked
 end
 
-local function releaseEndedLeases()
-  for _, lease in ipairs(rcall('ZRANGEBYSCORE', leasesKey, '-inf', nowMs, 'LIMIT', 0, endedLeasesMax)) do
+function leases.releaseEnded()
+  for _, lease in ipairs(rcall('ZRANGEBYSCORE', key.leases, '-inf', nowMs, 'LIMIT', 0, leases.endedMax)) do
     local scope, jobId, tenant = string.match(lease, '^([^\n]*)\n([^\n]*)\n(.*)$')
-    releaseLease(scope, jobId, tenant)
+    leases.release(scope, jobId, tenant, 0)
   end
 end

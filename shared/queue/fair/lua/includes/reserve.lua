@@ -10,9 +10,10 @@
     bedrock                     input + the larger of max output and expected output x burndown; settled at the end
   Requests always count, also failed ones; without usage a reservation stays as it is.
 ]]
+local reserve = {}
 
 -- Amounts by dimension; the fifth is concurrency.
-local function reservationFor(ticket)
+function reserve.amountsFor(ticket)
   local accounting, input = pool.config.accounting, ticket.input
   if accounting == 'input_plus_max' then
     return { 1, input + ticket.max, input, ticket.max, 1 }
@@ -27,8 +28,14 @@ local function reservationFor(ticket)
   return { 1, input + ticket.output, input, ticket.output, 1 }
 end
 
+-- Whether the provider corrects its count by what was really used.
+function reserve.settles()
+  local accounting = pool.config.accounting
+  return accounting ~= 'input_plus_max' and accounting ~= 'max_of_both'
+end
+
 -- What the provider counts in the end: at the time of the start, and at the time of the end.
-local function settlementFor(usedInput, usedOutput)
+function reserve.settlementFor(usedInput, usedOutput)
   local accounting = pool.config.accounting
   if accounting == 'input_plus_output_actual' then
     return { 1, usedInput, usedInput, 0 }, { 0, usedOutput, 0, usedOutput }
@@ -42,13 +49,13 @@ local function settlementFor(usedInput, usedOutput)
 end
 
 -- When all ceilings of a scope admit the reservation, the share left on the tightest, and which one is waited for.
-local function scopeFitsAt(scope, reservation)
+function reserve.scopeFitsAt(scope, reservation)
   local latest, room, waitedFor, fits = pool.nowMs, 1, nil, true
   for _, ceiling in ipairs(pool.config.scopes[scope] or {}) do
     local cost = reservation[ceiling.dimension]
     if cost > 0 then
       if cost > ceiling.amount and not ceiling.clamped then fits = false end
-      local at, share = ceilingFitsAt(scope, ceiling, cost)
+      local at, share = limits.fitsAt(scope, ceiling, cost)
       if at > latest then latest, waitedFor = at, ceiling end
       room = math.min(room, share)
     end
@@ -56,7 +63,7 @@ local function scopeFitsAt(scope, reservation)
   return latest, room, waitedFor, fits
 end
 
-local function isBetter(one, other)
+function reserve.isBetter(one, other)
   if one.room ~= other.room then return one.room > other.room end
   if one.weight ~= other.weight then return one.weight > other.weight end
   return one.lastUse < other.lastUse
@@ -67,13 +74,13 @@ end
   recently used. Otherwise nil, when the first of them will admit it (math.huge: unknown), the ceiling that is waited
   for, and whether no credential could ever hold it.
 ]]
-local function chooseCredential(reservation)
+function reserve.choose(reservation)
   local best, soonest, waitedFor, oversize = nil, math.huge, nil, true
   local scopes = {}
   for _, credential in ipairs(pool.config.credentials) do
     if not pool.ceilings.shelved[credential.id] then
       local scope = credential.scope
-      if not scopes[scope] then scopes[scope] = { scopeFitsAt(scope, reservation) } end
+      if not scopes[scope] then scopes[scope] = { reserve.scopeFitsAt(scope, reservation) } end
       local at, room, ceiling, fits = unpack(scopes[scope], 1, 4)
       local cooldown = pool.ceilings.cooldowns[credential.id] or 0
       local reason = ceiling and ceiling.name
@@ -82,7 +89,7 @@ local function chooseCredential(reservation)
       if fits and at <= pool.nowMs then
         local lastUse = pool.ceilings.used[credential.id] or 0
         local candidate = { id = credential.id, scope = scope, weight = credential.weight, room = room, lastUse = lastUse }
-        if not best or isBetter(candidate, best) then best = candidate end
+        if not best or reserve.isBetter(candidate, best) then best = candidate end
       elseif fits and at < soonest then
         soonest, waitedFor = at, reason
       elseif fits and not waitedFor then
@@ -97,12 +104,12 @@ local function chooseCredential(reservation)
   return nil, soonest, waitedFor, oversize
 end
 
-local function chargeReservation(credential, reservation)
+function reserve.charge(credential, reservation)
   for _, ceiling in ipairs(pool.config.scopes[credential.scope] or {}) do
-    if ceiling.dimension ~= concurrency then chargeCeiling(ceiling, reservation[ceiling.dimension]) end
+    if ceiling.dimension ~= limits.concurrency then limits.charge(ceiling, reservation[ceiling.dimension]) end
   end
+  pool.addRunning(credential.scope, 1)
   local ceilings = pool.ceilings
-  ceilings.running[credential.scope] = (ceilings.running[credential.scope] or 0) + 1
   ceilings.uses = ceilings.uses + 1
   ceilings.used[credential.id] = ceilings.uses
   ceilings.seenMs = pool.nowMs
@@ -110,14 +117,14 @@ local function chargeReservation(credential, reservation)
 end
 
 -- Replaces a reservation by what counts: `atStart` when it was charged, `atEnd` now.
-local function settleReservation(grant, atStart, atEnd)
+function reserve.settle(grant, atStart, atEnd)
   for _, ceiling in ipairs(pool.config.scopes[grant.scope] or {}) do
     local dimension = ceiling.dimension
-    if dimension ~= concurrency then
+    if dimension ~= limits.concurrency then
       local surplus = grant.reservation[dimension] - atStart[dimension]
-      if surplus > 0 then refundCeiling(ceiling, surplus, grant.timeMs) end
+      if surplus > 0 then limits.refund(ceiling, surplus, grant.timeMs) end
       -- More than was reserved can only be counted from now on.
-      chargeCeiling(ceiling, math.max(0, -surplus) + atEnd[dimension])
+      limits.charge(ceiling, math.max(0, -surplus) + atEnd[dimension])
     end
   end
   pool.ceilings.seenMs = pool.nowMs
