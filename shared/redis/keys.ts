@@ -30,3 +30,25 @@ export const keys = {
   /** Prefix of the BullMQ queues of a provider. */
   queuePrefix: (provider: string) => `sl:{${provider}}`,
 } as const;
+
+/** Keys of the lanes and ceilings of one pool, beside BullMQ's own; `queueKey` is BullMQ's prefix of the queue. */
+export function fairKeys(queueKey: string) {
+  return {
+    /** Hash: configuration of the pool, use of its ceilings, virtual time. */
+    pool: `${queueKey}fair:pool`,
+    /** Hash of tenant to `<weight> <most at once> <paused>`. */
+    tenants: `${queueKey}fair:tenants`,
+    /** Sorted set of the lanes that have work, by virtual counter. */
+    lanes: `${queueKey}fair:lanes`,
+    /** Set of the tenants whose lane has work but is not eligible. */
+    parked: `${queueKey}fair:parked`,
+    /** Sorted set of jobs in hand by the time their lease ends. */
+    leases: `${queueKey}fair:leases`,
+    /** Prefix, completed by a tenant: hash of one lane. */
+    lane: `${queueKey}fair:lane:`,
+    /** Prefix, completed by a tenant: sorted set of the jobs that wait in its lane. */
+    jobs: `${queueKey}fair:jobs:`,
+    /** Prefix, completed by a ceiling: hash of the older slots of its window. */
+    slots: `${queueKey}fair:slots:`,
+  } as const;
+}

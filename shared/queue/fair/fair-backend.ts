@@ -1,0 +1,413 @@
+/**
+ * Weighted fair sharing of a pool, after VTC (Sheng et al., "Fairness in Serving Large Language Models", OSDI 2024),
+ * which is start-time fair queuing with late charging.
+ *
+ * A lane has a virtual counter: its service so far in weighted tokens, `(w_in x input + w_out x output) / weight`. The
+ * lane with the smallest counter among those with work is served. It is charged its estimate at dispatch; completion
+ * trues it up to what was used. A lane that gets work is lifted to the smallest counter among the others (with none
+ * waiting: to the counter last served), so idle time earns nothing.
+ *
+ * Bound. Take lanes f and g that both have work and are eligible throughout an interval. Let C be the largest charge of
+ * one job over its lane's weight, and E the largest sum, over one lane, of the corrections of its jobs in hand
+ * (|used - estimated| / weight). Only the smallest counter is charged, so a dispatch leaves f at most C above g.
+ * Corrections move f up by at most E while it is not served, and g down by at most E. So at any time
+ * |counter_f - counter_g| <= C + 2E =: D, and the weighted service in the interval, which is how far each counter moved,
+ * differs by at most 2D = 2 (C + 2E). With exact estimates E is 0 and C is max(w_in x L_in + w_out x L_out) / weight.
+ * Charging only at completion instead would put all output in flight, w_out x M, into E: the bound of the paper.
+ */
+import {
+  type IQueueBackend,
+  type JobJson,
+  type KeepJobs,
+  type MinimalJob,
+  type QueueBaseOptions,
+  QueueKeys,
+  type RedisConnection,
+  RedisQueueBackend,
+  raw2NextJobData,
+} from 'bullmq';
+import type { Clock } from '#shared/kernel/clock.ts';
+import { fairKeys } from '#shared/redis/keys.ts';
+import {
+  bullmqKeyCount,
+  callArguments,
+  type DispatchReply,
+  type FairCall,
+  type FairReply,
+  type FairScriptName,
+  fairScripts,
+} from './fair-scripts.ts';
+import { type Grant, parseGrant } from './grant.ts';
+import { placeOf, type Usage, usageOf } from './ticket-place.ts';
+
+type KeysMap = RedisQueueBackend['keys'];
+type Client = Awaited<RedisQueueBackend['client']>;
+type Base = RedisQueueBackend;
+/** Keys or arguments of a BullMQ script, as BullMQ's own methods build them. */
+type Flat = readonly unknown[];
+
+export interface FairOptions {
+  clock: Clock;
+  /** Whether QueueEvents, or anything else, reads the queue's event stream; without, none is written on the hot path. */
+  events: boolean;
+  /** The time the scripts work with, instead of Redis' own; for tests. */
+  suppliedNowMs?: () => number;
+}
+
+/** One job that was handed out. */
+export interface Claimed {
+  id: string;
+  json: JobJson;
+  token: string;
+  grant: Grant;
+}
+
+export interface Claims {
+  claimed: Claimed[];
+  /** When it is worth asking again, milliseconds from now; undefined: when the marker tells. */
+  comeBackMs: number | undefined;
+  /** How long BullMQ's own limiter refuses, milliseconds. */
+  limitedMs: number;
+}
+
+export interface ClaimRequest {
+  count: number;
+  /** The tokens are `tokenPrefix` with the numbers from `tokenFrom` on; without numbers, the prefix itself. */
+  tokenPrefix: string;
+  tokenFrom?: number;
+}
+
+const nobody: ClaimRequest = { count: 0, tokenPrefix: '' };
+const oneFor = (token: string): ClaimRequest => ({ count: 1, tokenPrefix: token });
+const keepNothing = { count: 0 };
+const jobsClearedAtOnce = 2_000;
+/** BullMQ's range of scores for a priority, and how far ours lie below it (lanes.lua). */
+const scorePerPriority = 2 ** 32;
+const ownScores = 2 ** 53;
+
+type BackendOptions = QueueBaseOptions & {
+  name?: string;
+  lockDuration?: number;
+  limiter?: { max: number; duration: number };
+  removeOnComplete?: KeepJobs;
+  metrics?: { maxDataPoints?: number };
+};
+
+interface Leaving {
+  jobId: string;
+  usage?: Usage | undefined;
+  /** The grant was never used. */
+  restored?: boolean;
+  /** The job's hash may be gone. */
+  removesJob?: boolean;
+  /** The token of a job of which nothing is to be kept. */
+  plainFinish?: string | undefined;
+  /** Reply of BullMQ's script that says that the job did not leave. */
+  staysOn?: number;
+  next?: ClaimRequest;
+}
+
+/** BullMQ's Redis backend with lanes, ceilings and a dispatch of our own; everything else is BullMQ's. */
+export class FairQueueBackend extends RedisQueueBackend {
+  readonly #fair: FairOptions;
+  readonly #options: BackendOptions;
+  /** Grants of the jobs that this backend handed out. */
+  readonly #grants = new Map<string, Grant>();
+
+  constructor(
+    connection: RedisConnection,
+    name: string,
+    keys: KeysMap,
+    options: QueueBaseOptions,
+    fair: FairOptions,
+    blockingConnection?: RedisConnection,
+    ownsConnection = true,
+  ) {
+    super(
+      connection,
+      name,
+      keys,
+      (type) => `${keys['']}${type}`,
+      options,
+      blockingConnection,
+      ownsConnection,
+    );
+    this.#fair = fair;
+    this.#options = options;
+    // Registered first, so the commands are there before whoever waits for the client makes a pipeline of it.
+    connection.client.then(defineCommands, () => undefined);
+  }
+
+  override forQueue(queueName: string, prefix = this.redisPrefix): IQueueBackend {
+    const keys = new QueueKeys(prefix).getKeys(queueName);
+    const options = { ...this.#options, prefix };
+    const { connection, blockingConnection } = this;
+    return new FairQueueBackend(connection, queueName, keys, options, this.#fair, blockingConnection, false);
+  }
+
+  /** What the job was given when this backend handed it out. */
+  grantOf(jobId: string): Grant | undefined {
+    return this.#grants.get(jobId);
+  }
+
+  protected override addStandardJob(...parameters: Parameters<Base['addPrioritizedJob']>) {
+    return this.addPrioritizedJob(...parameters);
+  }
+
+  protected override addPrioritizedJob(
+    ...[client, job, encodedOpts, args, keys = this.keys]: Parameters<Base['addPrioritizedJob']>
+  ): Promise<string | number> {
+    const [packedArgs, data, packedOptions] = this.addPrioritizedJobArgs(job, encodedOpts, args, keys).slice(
+      -3,
+    );
+    const place = placeOf(String(data));
+    const call = { args: { ...place, packedArgs: packedArgs!, data: data!, packedOptions: packedOptions! } };
+    return client.runCommand(fairScripts.add.command, this.#arguments('add', call, keys)) as Promise<string>;
+  }
+
+  /** Hands out up to `count` jobs. */
+  async claim(request: ClaimRequest): Promise<Claims> {
+    return this.#claims(await this.runScript('dispatch', { args: this.#claimArgs(request) }), request);
+  }
+
+  override async moveToActive(token: string, name = this.#options.name): Promise<unknown[]> {
+    const request = oneFor(token);
+    const args = { ...this.#claimArgs(request), workerName: name ?? '' };
+    return this.#nextJob(this.#claims(await this.runScript('dispatch', { args }), request));
+  }
+
+  override async moveToCompleted(...parameters: Parameters<Base['moveToCompleted']>) {
+    const [job, returnValue, removeOnComplete, token, fetchNext] = parameters;
+    const json = JSON.stringify(returnValue);
+    const finished = this.moveToCompletedArgs(job, json, removeOnComplete, token, false);
+    const plainFinish = this.#plainFinish(removeOnComplete, token);
+    const leaving = { jobId: job.id!, usage: usageOf(returnValue), removesJob: true, plainFinish };
+    return {
+      result: await this.#finish(finished, leaving, token, fetchNext),
+      finishedOn: finishedOnOf(finished),
+    };
+  }
+
+  override async moveToFailed(...parameters: Parameters<Base['moveToFailed']>) {
+    const [job, failedReason, removeOnFail, token, fetchNext, fields] = parameters;
+    const finished = this.moveToFailedArgs(job, failedReason, removeOnFail, token, false, fields);
+    const leaving = { jobId: job.id!, removesJob: true };
+    return {
+      result: await this.#finish(finished, leaving, token, fetchNext),
+      finishedOn: finishedOnOf(finished),
+    };
+  }
+
+  /**
+   * Completes a job and hands out up to `next.count` others in the same step.
+   *
+   * @throws as BullMQ's moveToCompleted
+   */
+  async complete(
+    job: MinimalJob,
+    token: string,
+    usage: Usage | undefined,
+    next: ClaimRequest,
+  ): Promise<Claims> {
+    const args = this.moveToCompletedArgs(job, '"ok"', keepNothing, token, false);
+    return this.#leave('finish', args, 'moveToFinished', {
+      jobId: job.id!,
+      usage,
+      removesJob: true,
+      plainFinish: this.#plainFinish(keepNothing, token),
+      next,
+    });
+  }
+
+  override async moveToDelayed(
+    ...[jobId, timestamp, delay, token = '0', opts = {}]: Parameters<Base['moveToDelayed']>
+  ) {
+    const args = this.moveToDelayedArgs(jobId, timestamp, token, delay, { ...opts, fetchNext: false });
+    const next = opts.fetchNext && !this.closing ? oneFor(token) : nobody;
+    const claims = await this.#leave('delay', args, 'moveToDelayed', { jobId, next });
+    return next === nobody ? [] : this.#nextJob(claims);
+  }
+
+  override async retryJob(...[jobId, lifo, token = '0', opts]: Parameters<Base['retryJob']>): Promise<void> {
+    await this.#leave('retry', this.retryJobArgs(jobId, lifo, token, opts), 'retryJob', { jobId });
+  }
+
+  override async moveToWaitingChildren(...[jobId, token, opts]: Parameters<Base['moveToWaitingChildren']>) {
+    const args = this.moveToWaitingChildrenArgs(jobId, token, opts);
+    const { status } = await this.#leave('awaitChildren', args, 'moveToWaitingChildren', {
+      jobId,
+      staysOn: 1,
+    });
+    return status === 0;
+  }
+
+  override async moveJobFromActiveToWait(jobId: string, token = '0'): Promise<number> {
+    return (await this.#putBack(jobId, token, false)).status;
+  }
+
+  /**
+   * Gives a job back that was never sent: it takes its old place in its lane, and nothing of it stays charged.
+   *
+   * @throws as BullMQ's moveJobFromActiveToWait
+   */
+  async giveBack(jobId: string, token: string): Promise<void> {
+    await this.#putBack(jobId, token, true);
+  }
+
+  override async remove(jobId: string, removeChildren: boolean): Promise<number> {
+    const flat = this.removeArgs(jobId, removeChildren);
+    const status = await this.runScript('remove', {
+      ...splitFlat('remove', flat),
+      args: { leavingJobId: jobId },
+    });
+    if (status < 0) throw this.finishedErrors({ code: status, jobId, command: 'removeJob' });
+    return status;
+  }
+
+  override async drain(delayed: boolean): Promise<void> {
+    await super.drain(delayed);
+    await this.#clearLanes();
+  }
+
+  override async cleanJobsByState(state: string, timestamp: number, limit?: number): Promise<string[]> {
+    if (state === 'prioritized') await this.#clearLanes();
+    return super.cleanJobsByState(state, timestamp, limit);
+  }
+
+  override async obliterate(opts: { force: boolean; count: number }): Promise<number> {
+    const left = await super.obliterate(opts);
+    if (left === 0) {
+      await this.#clearLanes();
+      const client = await this.client;
+      await client.del(fairKeys(this.keys['']!).leases);
+    }
+    return left;
+  }
+
+  /** Jobs by BullMQ priority; those without one are in lanes too, and counted here. */
+  override async getCountsPerPriority(priorities: number[]): Promise<number[]> {
+    const client = await this.client;
+    const foreign = await super.getCountsPerPriority(priorities);
+    const pipeline = client.pipeline();
+    for (const priority of priorities) {
+      const from = priority * scorePerPriority - ownScores;
+      pipeline.runCommand('zcount', [this.keys.prioritized, from, from + scorePerPriority - 1]);
+    }
+    const counts = (await pipeline.exec()) as [Error | null, number][];
+    return foreign.map((count, index) => count + counts[index]![1]);
+  }
+
+  /** The token, when nothing is to be kept of a completed job: neither itself, nor events, nor metrics. */
+  #plainFinish(removeOnComplete: boolean | number | KeepJobs | undefined, token: string): string | undefined {
+    const keep = this.getKeepJobs(removeOnComplete, this.#options.removeOnComplete);
+    return !this.#fair.events && keep.count === 0 && !this.#options.metrics ? token : undefined;
+  }
+
+  async #putBack(jobId: string, token: string, restored: boolean) {
+    const { active, wait, stalled, paused, meta, limiter, prioritized, marker, events } = this.keys;
+    const keys = [active, wait, stalled, paused, meta, limiter, prioritized, marker, events];
+    const flat = [...keys, jobId, token, this.toKey(jobId)];
+    return this.#leave('putBack', flat, 'moveJobFromActiveToWait', { jobId, restored });
+  }
+
+  async #finish(
+    flat: Flat,
+    leaving: Leaving,
+    token: string,
+    fetchNext: boolean | undefined,
+  ): Promise<unknown[]> {
+    const next = fetchNext && !this.closing ? oneFor(token) : nobody;
+    const claims = await this.#leave('finish', flat, 'moveToFinished', { ...leaving, next });
+    return next === nobody ? [] : this.#nextJob(claims);
+  }
+
+  /** Runs a BullMQ script that takes a job out of the workers' hands, settles its grant, and claims what is next. */
+  async #leave(
+    name: 'finish' | 'delay' | 'retry' | 'putBack' | 'awaitChildren',
+    flat: Flat,
+    command: string,
+    { jobId, usage, restored, removesJob, staysOn, plainFinish, next = nobody }: Leaving,
+  ): Promise<Claims & { status: number }> {
+    const args = {
+      leavingJobId: jobId,
+      usedInput: usage?.in ?? '',
+      usedOutput: usage?.out ?? '',
+      restored: restored ? 1 : 0,
+      removesJob: removesJob ? 1 : 0,
+      staysOn: staysOn ?? '',
+      plainFinish: plainFinish === undefined ? 0 : 1,
+      tokenHeld: plainFinish ?? '',
+      ...this.#claimArgs(next),
+    };
+    const [status, reply] = await this.runScript(name, { ...splitFlat(name, flat), args });
+    if (status < 0) throw this.finishedErrors({ code: status, jobId, command, state: 'active' });
+    if (status !== staysOn) this.#grants.delete(jobId);
+    return { status, ...this.#claims(reply ?? [[], -1, 0], next) };
+  }
+
+  #claims([jobs, comeBackMs, limitedMs]: DispatchReply, request: ClaimRequest): Claims {
+    const claimed = jobs.map(([fields, id, grantText], index) => {
+      const grant = parseGrant(grantText);
+      this.#grants.set(id, grant);
+      const [json] = raw2NextJobData([fields, id, 0, 0]) as [JobJson];
+      return { id, json, grant, token: tokenAt(request, index) };
+    });
+    return { claimed, comeBackMs: comeBackMs < 0 ? undefined : comeBackMs, limitedMs };
+  }
+
+  /** The reply of BullMQ's moveToActive: `[jobData, id, rateLimitDelay, delayUntil]`. */
+  #nextJob({ claimed: [job], comeBackMs, limitedMs }: Claims): unknown[] {
+    if (job) return [job.json, job.id, 0, 0];
+    return [null, undefined, limitedMs, comeBackMs === undefined ? 0 : this.#fair.clock.nowMs() + comeBackMs];
+  }
+
+  #claimArgs({ count, tokenPrefix, tokenFrom }: ClaimRequest) {
+    const { lockDuration = 0, name = '', limiter } = this.#options;
+    return {
+      count,
+      tokenPrefix,
+      tokenFrom: tokenFrom ?? '',
+      lockMs: lockDuration,
+      workerName: name,
+      limiterMax: limiter?.max ?? '',
+      limiterDurationMs: limiter?.duration ?? '',
+    };
+  }
+
+  async #clearLanes(): Promise<void> {
+    while ((await this.runScript('clear', { args: { jobsMax: jobsClearedAtOnce } })) > 0);
+  }
+
+  /** Runs one of our scripts on this queue. */
+  async runScript<Name extends FairScriptName>(name: Name, call: FairCall<Name>): Promise<FairReply[Name]> {
+    const client = await this.client;
+    return client.runCommand(fairScripts[name].command, this.#arguments(name, call, this.keys));
+  }
+
+  #arguments<Name extends FairScriptName>(name: Name, call: FairCall<Name>, keys: KeysMap): unknown[] {
+    return callArguments(name, call, {
+      keys: keys as Record<string, string>,
+      suppliedNowMs: this.#fair.suppliedNowMs?.() ?? '',
+      mutedEvents: !this.#fair.events,
+    });
+  }
+}
+
+function tokenAt({ tokenPrefix, tokenFrom }: ClaimRequest, index: number): string {
+  return tokenFrom === undefined ? tokenPrefix : `${tokenPrefix}${tokenFrom + index}`;
+}
+
+/** Where BullMQ puts the time of the end among the arguments of moveToFinished. */
+const finishedOnOf = (flat: Flat) => flat[bullmqKeyCount('finish') + 1] as number;
+
+function splitFlat(name: FairScriptName, flat: Flat): { bullmqKeys: Flat; bullmqArgs: Flat } {
+  const count = bullmqKeyCount(name);
+  return { bullmqKeys: flat.slice(0, count), bullmqArgs: flat.slice(count) };
+}
+
+function defineCommands(client: Client): void {
+  const commands = client as unknown as Record<string, unknown>;
+  for (const { command, text, numberOfKeys } of Object.values(fairScripts)) {
+    if (!commands[command]) client.defineCommand(command, { lua: text, numberOfKeys });
+  }
+}

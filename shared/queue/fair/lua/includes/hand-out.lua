@@ -1,0 +1,192 @@
+--[[
+  Dispatch: the atomic decision which jobs start now, on which credential, and otherwise when to ask again.
+
+  The lane with the smallest counter is served; the head of that lane that does not fit its ceilings is waited for, so
+  that large calls are not starved and the bound holds. A lane that is not eligible (paused, at its cap) is parked and
+  holds up nobody. Every loop is bounded per call. Cost: O(log lanes) per job, whatever waits behind it.
+]]
+local dispatch = {
+  -- Heads that turn out to be gone, and lanes that turn out not to be eligible, beyond the jobs handed out.
+  triesMax = 100,
+  -- Nothing announces the end of such a wait; ask again after this long.
+  recheckMs = 1000,
+}
+
+-- How many more jobs BullMQ's own settings allow now: its pause, its concurrency, its limiter; how long the limiter
+-- refuses, in milliseconds; and the limiter's window, when there is one.
+function dispatch.allowedByQueue(count)
+  local meta = rcall('HMGET', key.meta, 'paused', 'concurrency', 'max', 'duration')
+  if meta[1] then return 0, 0 end
+  if meta[2] then count = math.min(count, tonumber(meta[2]) - rcall('LLEN', key.active)) end
+  local limit = tonumber(meta[3]) or tonumber(arg.limiterMax)
+  if not limit then return count, 0 end
+  local used = tonumber(rcall('GET', key.limiter) or 0)
+  if used >= limit then return 0, math.max(0, rcall('PTTL', key.limiter)) end
+  return math.min(count, limit - used), 0, tonumber(meta[4]) or tonumber(arg.limiterDurationMs)
+end
+
+-- The lane that is next, unless it is not eligible: then it is parked. A table of what serving it needs.
+function dispatch.nextLane(tenants)
+  local first = rcall('ZRANGE', key.lanes, 0, 0, 'WITHSCORES')
+  if not first[1] then return nil, 'empty' end
+  local tenant = lanes.nameOf(first[1])
+  local lane = tenants[tenant]
+  if not lane then
+    local weight, atOnce, paused = lanes.settingsOf(tenant)
+    lane = { tenant = tenant, weight = weight, atOnce = atOnce, paused = paused, started = 0 }
+    lane.key, lane.jobsKey = key.lanePrefix .. tenant, key.jobsPrefix .. tenant
+    if atOnce > 0 then lane.running = tonumber(rcall('HGET', lane.key, 'running') or 0) end
+    tenants[tenant] = lane
+  end
+  lane.member, lane.counter = first[1], tonumber(first[2])
+  if lane.paused or (lane.atOnce > 0 and lane.running + lane.started >= lane.atOnce) then
+    lanes.leave(tenant, lane.member, lane.counter, true)
+    return nil, 'parked'
+  end
+  return lane
+end
+
+-- The credential and reservation of a job; false when its ceilings do not admit it yet (pool.blockedUntil).
+function dispatch.admit(ticket)
+  local reservation = reserve.amountsFor(ticket)
+  local credential, soonest, _, oversize = reserve.choose(reservation)
+  if credential then
+    reserve.charge(credential, reservation)
+    return credential.id, credential.scope, reservation
+  end
+  -- No wait would ever help: the worker is to refuse it.
+  if oversize then return '!oversize', '-', { 0, 0, 0, 0 } end
+  pool.blockedUntil = soonest < math.huge and soonest or nowMs + dispatch.recheckMs
+  return false
+end
+
+-- Locks the job for its worker and stamps it. Returns its fields as the worker will see them.
+function dispatch.activate(jobId, fields, starts, grantText, token)
+  local jobKey = key.jobPrefix .. jobId
+  if token ~= '0' then rcall('SET', jobKey .. ':lock', token, 'PX', arg.lockMs) end
+  local stamp = { 'processedOn', nowMs, 'ats', starts, 'grant', grantText }
+  if arg.workerName ~= '' then stamp[7], stamp[8] = 'pb', arg.workerName end
+  rcall('HSET', jobKey, unpack(stamp))
+  for _, part in ipairs(stamp) do fields[#fields + 1] = part end
+  rcall('XADD', key.events, '*', 'event', 'active', 'jobId', jobId, 'prev', 'waiting')
+  return fields
+end
+
+--[[
+  Serves the lane whose turn it is once. Returns a job, or nil and what happened: 'dropped' (its head was gone),
+  'parked', 'blocked' or 'empty'.
+]]
+function dispatch.serve(tenants, token)
+  local lane, outcome = dispatch.nextLane(tenants)
+  if not lane then return nil, outcome end
+  local heads = rcall('ZRANGE', lane.jobsKey, 0, 1)
+  local jobId = heads[1] and lanes.nameOf(heads[1])
+  local fields = jobId and rcall('HGETALL', key.jobPrefix .. jobId) or {}
+  local ticketText, starts, isFailing
+  for index = 1, #fields, 2 do
+    local name = fields[index]
+    if name == 'ticket' then ticketText = fields[index + 1]
+    elseif name == 'ats' then starts = tonumber(fields[index + 1])
+    elseif name == 'defa' then isFailing = true end
+  end
+  -- A head that was removed, or moved elsewhere, is not ours to hand out.
+  if not ticketText or not rcall('ZSCORE', key.prioritized, jobId) then
+    if heads[1] then rcall('ZREM', lane.jobsKey, heads[1]) end
+    if not heads[2] then lanes.leave(lane.tenant, lane.member, lane.counter, false) end
+    return nil, 'dropped'
+  end
+
+  local ticket = lanes.parseTicket(ticketText)
+  local credential, scope, reservation, cost = '-', '-', { 0, 0, 0, 0 }, 0
+  if not isFailing then -- BullMQ fails such a job without running it.
+    if pool.limited then
+      credential, scope, reservation = dispatch.admit(ticket)
+      if not credential then return nil, 'blocked' end
+    end
+    cost = pool.config.inputWeight * ticket.input + pool.config.outputWeight * ticket.output
+  end
+
+  rcall('ZREM', lane.jobsKey, heads[1])
+  rcall('ZREM', key.prioritized, jobId)
+  pool.virtualTime = math.max(pool.virtualTime, lane.counter)
+  lane.started = lane.started + 1
+  local counter = lane.counter + cost / lane.weight
+  if heads[2] then
+    rcall('ZADD', key.lanes, counter, lane.member)
+  else
+    lanes.leave(lane.tenant, lane.member, counter, false)
+  end
+  local grantText = grants.format({
+    timeMs = pool.nowMs, credential = credential, scope = scope, weight = lane.weight, cost = cost,
+    reservation = reservation,
+  })
+  fields = dispatch.activate(jobId, fields, (starts or 0) + 1, grantText, token)
+  return { fields, jobId, grantText, leases.memberOf(scope, jobId, lane.tenant) }
+end
+
+-- What all jobs of a call have in common is written once.
+function dispatch.writeStarted(jobs, tenants, limiterDurationMs)
+  if #jobs == 0 then return end
+  local ids, ends, endMs = {}, {}, nowMs + pool.config.leaseMs
+  for index, job in ipairs(jobs) do
+    ids[index] = job[2]
+    ends[2 * index - 1], ends[2 * index], job[4] = endMs, job[4], nil
+  end
+  rcall('LPUSH', key.active, unpack(ids))
+  rcall('ZADD', key.leases, unpack(ends))
+  for _, lane in pairs(tenants) do
+    if lane.started > 0 then rcall('HINCRBY', lane.key, 'running', lane.started) end
+  end
+  if limiterDurationMs and rcall('INCRBY', key.limiter, #jobs) == #jobs then
+    rcall('PEXPIRE', key.limiter, math.floor(math.abs(limiterDurationMs)))
+  end
+end
+
+function dispatch.tokenAt(index)
+  return arg.tokenFrom == '' and arg.tokenPrefix or arg.tokenPrefix .. (arg.tokenFrom + index)
+end
+
+function dispatch.nextDelayedMs()
+  local score = rcall('ZRANGE', key.delayed, 0, 0, 'WITHSCORES')[2]
+  return score and math.floor(tonumber(score) / 0x1000)
+end
+
+-- Something may fit that did not, and this caller takes nothing: an idle worker is to look.
+function dispatch.wakeIdle()
+  if rcall('HEXISTS', key.meta, 'paused') == 0 then rcall('ZADD', key.marker, 0, '0') end
+end
+
+--[[
+  Hands out up to `count` jobs with tokens `<tokenPrefix><tokenFrom>` onwards, or the one token `<tokenPrefix>`.
+  Returns { jobs, milliseconds after which to ask again (-1: when told), milliseconds BullMQ's limiter refuses }.
+]]
+function dispatch.handOut(count)
+  local jobs = {}
+  pool.read()
+  leases.releaseEnded()
+  local leftOver = intake.takeAll()
+  local allowed, limitedMs, limiterDurationMs = dispatch.allowedByQueue(count)
+  if allowed <= 0 then return { jobs, -1, limitedMs } end
+
+  local tenants, tries, outcome = {}, allowed + dispatch.triesMax, nil
+  while #jobs < allowed and tries > 0 and pool.blockedUntil <= nowMs do
+    local job
+    job, outcome = dispatch.serve(tenants, dispatch.tokenAt(#jobs))
+    if job then jobs[#jobs + 1] = job end
+    if outcome == 'empty' then break end
+    tries = tries - 1
+  end
+  dispatch.writeStarted(jobs, tenants, limiterDurationMs)
+
+  -- Idle workers learn what this call leaves behind, and this one, if it has places left, when to come back.
+  local blocked, dueMs = pool.blockedUntil > nowMs, nil
+  if leftOver or (not blocked and outcome ~= 'empty' and rcall('ZCARD', key.lanes) > 0) then
+    rcall('ZADD', key.marker, 0, '0')
+  else
+    dueMs = dispatch.nextDelayedMs()
+    if dueMs and #jobs > 0 then rcall('ZADD', key.marker, dueMs, '1') end
+  end
+  if #jobs == count then return { jobs, -1, 0 } end
+  local wakeAtMs = math.min(blocked and pool.blockedUntil or math.huge, dueMs or math.huge)
+  return { jobs, wakeAtMs < math.huge and math.max(0, wakeAtMs - nowMs) or -1, 0 }
+end

@@ -1,0 +1,132 @@
+--[[
+  Reservations: what a call takes from the ceilings of a credential when it is dispatched, and what of it remains.
+
+  What counts is the provider's choice (`accounting`), so each dimension is reserved as the provider will hold it and
+  settled as the provider will settle it:
+    input_plus_max              tokens = input + max output; nothing is refunded (OpenAI, Azure)
+    max_of_both                 tokens = the larger of input and max output; nothing is refunded
+    input_plus_output_actual    input at the start, corrected; output as really produced (Anthropic)
+    input_only                  input at the start, corrected (Gemini)
+    bedrock                     input + the larger of max output and expected output x burndown; settled at the end
+  Requests always count, also failed ones; without usage a reservation stays as it is.
+]]
+local reserve = {}
+
+-- Amounts by dimension; the fifth is concurrency.
+function reserve.amountsFor(ticket)
+  local accounting, input = pool.config.accounting, ticket.input
+  if accounting == 'input_plus_max' then
+    return { 1, input + ticket.max, input, ticket.max, 1 }
+  elseif accounting == 'max_of_both' then
+    return { 1, math.max(input, ticket.max), input, ticket.max, 1 }
+  elseif accounting == 'input_only' then
+    return { 1, input, input, 0, 1 }
+  elseif accounting == 'bedrock' then
+    local output = math.max(ticket.max, math.ceil(ticket.output * pool.config.burndown))
+    return { 1, input + output, input, output, 1 }
+  end
+  return { 1, input + ticket.output, input, ticket.output, 1 }
+end
+
+-- Whether the provider corrects its count by what was really used.
+function reserve.settles()
+  local accounting = pool.config.accounting
+  return accounting ~= 'input_plus_max' and accounting ~= 'max_of_both'
+end
+
+-- What the provider counts in the end: at the time of the start, and at the time of the end.
+function reserve.settlementFor(usedInput, usedOutput)
+  local accounting = pool.config.accounting
+  if accounting == 'input_plus_output_actual' then
+    return { 1, usedInput, usedInput, 0 }, { 0, usedOutput, 0, usedOutput }
+  elseif accounting == 'input_only' then
+    return { 1, usedInput, usedInput, 0 }, { 0, 0, 0, 0 }
+  elseif accounting == 'bedrock' then
+    local output = math.ceil(usedOutput * pool.config.burndown)
+    return { 1, usedInput + output, usedInput, output }, { 0, 0, 0, 0 }
+  end
+  return nil
+end
+
+-- When all ceilings of a scope admit the reservation, the share left on the tightest, and which one is waited for.
+function reserve.scopeFitsAt(scope, reservation)
+  local latest, room, waitedFor, fits = pool.nowMs, 1, nil, true
+  for _, ceiling in ipairs(pool.config.scopes[scope] or {}) do
+    local cost = reservation[ceiling.dimension]
+    if cost > 0 then
+      if cost > ceiling.amount and not ceiling.clamped then fits = false end
+      local at, share = limits.fitsAt(scope, ceiling, cost)
+      if at > latest then latest, waitedFor = at, ceiling end
+      room = math.min(room, share)
+    end
+  end
+  return latest, room, waitedFor, fits
+end
+
+function reserve.isBetter(one, other)
+  if one.room ~= other.room then return one.room > other.room end
+  if one.weight ~= other.weight then return one.weight > other.weight end
+  return one.lastUse < other.lastUse
+end
+
+--[[
+  The credential that admits the reservation now, with the most headroom, then the largest weight, then the least
+  recently used. Otherwise nil, when the first of them will admit it (math.huge: unknown), the ceiling that is waited
+  for, and whether no credential could ever hold it.
+]]
+function reserve.choose(reservation)
+  local best, soonest, waitedFor, oversize = nil, math.huge, nil, true
+  local scopes = {}
+  for _, credential in ipairs(pool.config.credentials) do
+    if not pool.ceilings.shelved[credential.id] then
+      local scope = credential.scope
+      if not scopes[scope] then scopes[scope] = { reserve.scopeFitsAt(scope, reservation) } end
+      local at, room, ceiling, fits = unpack(scopes[scope], 1, 4)
+      local cooldown = pool.ceilings.cooldowns[credential.id] or 0
+      local reason = ceiling and ceiling.name
+      if cooldown > at then at, reason = cooldown, 'cooldown' end
+      if fits then oversize = false end
+      if fits and at <= pool.nowMs then
+        local lastUse = pool.ceilings.used[credential.id] or 0
+        local candidate = { id = credential.id, scope = scope, weight = credential.weight, room = room, lastUse = lastUse }
+        if not best or reserve.isBetter(candidate, best) then best = candidate end
+      elseif fits and at < soonest then
+        soonest, waitedFor = at, reason
+      elseif fits and not waitedFor then
+        waitedFor = reason
+      end
+    else
+      oversize = false
+      waitedFor = waitedFor or 'breaker'
+    end
+  end
+  if best then return best end
+  return nil, soonest, waitedFor, oversize
+end
+
+function reserve.charge(credential, reservation)
+  for _, ceiling in ipairs(pool.config.scopes[credential.scope] or {}) do
+    if ceiling.dimension ~= limits.concurrency then limits.charge(ceiling, reservation[ceiling.dimension]) end
+  end
+  pool.addRunning(credential.scope, 1)
+  local ceilings = pool.ceilings
+  ceilings.uses = ceilings.uses + 1
+  ceilings.used[credential.id] = ceilings.uses
+  ceilings.seenMs = pool.nowMs
+  pool.changed = true
+end
+
+-- Replaces a reservation by what counts: `atStart` when it was charged, `atEnd` now.
+function reserve.settle(grant, atStart, atEnd)
+  for _, ceiling in ipairs(pool.config.scopes[grant.scope] or {}) do
+    local dimension = ceiling.dimension
+    if dimension ~= limits.concurrency then
+      local surplus = grant.reservation[dimension] - atStart[dimension]
+      if surplus > 0 then limits.refund(ceiling, surplus, grant.timeMs) end
+      -- More than was reserved can only be counted from now on.
+      limits.charge(ceiling, math.max(0, -surplus) + atEnd[dimension])
+    end
+  end
+  pool.ceilings.seenMs = pool.nowMs
+  pool.changed = true
+end

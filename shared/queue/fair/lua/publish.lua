@@ -1,0 +1,37 @@
+--[[
+  Publishes how a pool is run: its configuration, and settings of the named tenants. Takes effect at the next dispatch;
+  what waits, what is admitted and what is in hand stay as they are.
+
+  ARGV   configuration  JSON as pool-config.ts compiles it, '' to leave it; tenants  JSON { tenant: 'weight cap paused' }
+  Reply  1
+  Cost   O(tenants named); the state of ceilings that are gone is dropped
+]]
+--- @include "calls"
+--- @include "clock"
+--- @include "pool"
+--- @include "lanes"
+
+for tenant, settings in pairs(cjson.decode(arg.tenants)) do
+  rcall('HSET', key.tenants, tenant, settings)
+  if rcall('HEXISTS', key.lanePrefix .. tenant, 'parked') == 1 then lanes.unpark(tenant) end
+end
+if arg.configuration ~= '' then
+  local config = cjson.decode(arg.configuration)
+  local before = pool.read()
+  local kept = {}
+  for _, scope in pairs(config.scopes) do
+    for _, ceiling in ipairs(scope) do kept[ceiling.key] = true end
+  end
+  for name in pairs(before.ceilings.windows) do
+    if not kept[name] then
+      before.ceilings.windows[name], before.ceilings.pacers[name] = nil, nil
+      rcall('DEL', key.slotsPrefix .. name)
+    end
+  end
+  pool.changed = true
+  rcall('HSET', key.pool, 'config', cmsgpack.pack(config))
+end
+pool.read().blockedUntil = 0
+pool.write()
+if rcall('HEXISTS', key.meta, 'paused') == 0 then rcall('ZADD', key.marker, 0, '0') end
+return 1

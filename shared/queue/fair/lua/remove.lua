@@ -1,0 +1,27 @@
+--[[
+  Removes a job wherever it is, by BullMQ's own script, and its place in its lane.
+
+  Reply  BullMQ's
+  Cost   BullMQ's, plus O(log jobs of the lane)
+]]
+--- @include "calls"
+--- @include "clock"
+--- @include "pool"
+--- @include "ceilings"
+--- @include "reserve"
+--- @include "lanes"
+--- @include "leases"
+--- @include "grants"
+--- @wrapped removeInBullmq
+
+local held = rcall('HMGET', key.jobPrefix .. arg.leavingJobId, 'ticket', 'grant')
+local status = removeInBullmq(KEYS, ARGV)
+if status == 1 and held[1] then
+  local ticket = lanes.parseTicket(held[1])
+  rcall('ZREM', key.jobsPrefix .. ticket.tenant, lanes.memberOf(ticket.sequence, arg.leavingJobId))
+  grants.settle(arg.leavingJobId, held[1], held[2])
+  -- The head that everybody waits for may have been this one.
+  if pool.unblock() then rcall('ZADD', key.marker, 0, '0') end
+  pool.write()
+end
+return status

@@ -1,0 +1,140 @@
+import { z } from 'zod';
+
+const amount = z.number().int().positive();
+const milliseconds = z.number().int().nonnegative();
+
+const ceilingSchema = z
+  .strictObject({
+    /** What is counted. */
+    dimension: z.enum(['requests', 'tokens', 'input_tokens', 'output_tokens', 'concurrency']),
+    /** At most this many in any window (at once, for concurrency). */
+    amount,
+    windowMs: amount.default(60_000),
+    /** The provider also holds each slice of this length to its part of the amount. */
+    sliceMs: amount.optional(),
+    /** Share of the window that may be admitted ahead of an even pace; null: no pace. */
+    burst: z.number().min(0).max(1).nullable().optional(),
+  })
+  .refine(
+    ({ sliceMs, windowMs }) => sliceMs === undefined || sliceMs < windowMs,
+    'a slice is shorter than its window',
+  );
+
+/** How a pool is shared and what its provider allows. */
+export const poolSettingsSchema = z.strictObject({
+  /** What one token of input and of output weigh in a lane's counter. */
+  inputWeight: z.number().positive().default(1),
+  outputWeight: z.number().positive().default(4),
+  /** What the provider counts, see lua/includes/reserve.lua. */
+  accounting: z
+    .enum(['input_plus_max', 'max_of_both', 'input_plus_output_actual', 'input_only', 'bedrock'])
+    .default('input_plus_max'),
+  /** What one output token counts at the provider (`bedrock`). */
+  burndown: z.number().positive().default(1),
+  /** Added to every window: how much later than the grant a request may arrive. */
+  guardMs: milliseconds.default(250),
+  burst: z.number().min(0).max(1).default(0.005),
+  /** After this long a job in hand no longer counts as running, should nobody have said so. */
+  leaseMs: amount.default(3_600_000),
+  /** An idle lane is forgotten after this long. */
+  laneIdleMs: amount.default(3_600_000),
+  /** A job with a deadline stands in its lane as if it had arrived this long before it. */
+  deadlineLeadMs: milliseconds.default(300_000),
+  /** Jobs one tenant may have in hand at once, unless its own settings say otherwise; 0: any number. */
+  tenantConcurrency: milliseconds.default(0),
+  /** Ceilings by limit scope: credentials of one scope share them. */
+  scopes: z.record(z.string(), z.array(ceilingSchema)).default({}),
+  credentials: z
+    .array(
+      z.strictObject({
+        id: z.string().regex(/^[\w.-]+$/),
+        scope: z.string().regex(/^[\w.-]+$/),
+        weight: z.number().positive().default(1),
+      }),
+    )
+    .default([]),
+});
+
+export type PoolSettings = z.output<typeof poolSettingsSchema>;
+export type CeilingSettings = PoolSettings['scopes'][string][number];
+
+export interface TenantSettings {
+  weight?: number;
+  /** Jobs in hand at once; 0: any number. */
+  concurrency?: number;
+  paused?: boolean;
+}
+
+/** A ceiling as the scripts read it. */
+export interface CompiledCeiling {
+  key: string;
+  /** As `wait_reason` names it. */
+  name: string;
+  dimension: number;
+  amount: number;
+  spanMs: number;
+  slotMs: number;
+  msPerUnit: number;
+  /** -1: not paced. */
+  burstMs: number;
+  /** A single cost may be larger: it is then counted as the whole amount. */
+  clamped: boolean;
+}
+
+const dimensions = ['requests', 'tokens', 'input_tokens', 'output_tokens', 'concurrency'] as const;
+const letters = { requests: 'r', tokens: 't', input_tokens: 'it', output_tokens: 'ot' } as const;
+
+/** A window has this many slots, unless they would be longer than the longest: how much later than exactly it ends. */
+const slotsPerWindow = 600;
+const longestSlotMs = 250;
+/** Longer windows (a day's quota) are used as fast as they allow, unless a burst says otherwise. */
+const longestPacedMs = 60_000;
+/** A pace is kept over at least this long: workers wake late by a few milliseconds. */
+const shortestBurstMs = 20;
+
+const slotMsOf = (windowMs: number) =>
+  Math.max(1, Math.min(longestSlotMs, Math.floor(windowMs / slotsPerWindow)));
+
+function nameOf({ dimension, windowMs }: CeilingSettings): string {
+  if (dimension === 'concurrency') return 'concurrency';
+  return `${letters[dimension]}p${windowMs > 3_600_000 ? 'd' : windowMs > 60_000 ? 'h' : 'm'}`;
+}
+
+function compileCeiling(scope: string, ceiling: CeilingSettings, settings: PoolSettings): CompiledCeiling[] {
+  const { dimension, windowMs, sliceMs } = ceiling;
+  const burst = ceiling.burst === undefined && windowMs <= longestPacedMs ? settings.burst : ceiling.burst;
+  const compile = (spanMs: number, slotMs: number, most: number, paced: boolean) => ({
+    key: `${scope}:${dimension}:${windowMs}${paced ? '' : `/${sliceMs}`}`,
+    name: nameOf(ceiling),
+    dimension: dimensions.indexOf(dimension) + 1,
+    amount: most,
+    spanMs,
+    slotMs,
+    msPerUnit: (spanMs + slotMs) / most,
+    burstMs: !paced || typeof burst !== 'number' ? -1 : Math.max(shortestBurstMs, burst * (spanMs + slotMs)),
+    clamped: !paced,
+  });
+  const whole = compile(windowMs + settings.guardMs, slotMsOf(windowMs), ceiling.amount, true);
+  if (sliceMs === undefined || dimension === 'concurrency') return [whole];
+  const part = Math.max(1, Math.floor((ceiling.amount * sliceMs) / windowMs));
+  return [whole, compile(sliceMs, slotMsOf(sliceMs), part, false)];
+}
+
+/** The settings of a pool as the scripts read them. @throws ZodError */
+export function compilePool(input: z.input<typeof poolSettingsSchema>) {
+  const settings = poolSettingsSchema.parse(input);
+  const { scopes, guardMs: _guard, burst: _burst, ...rest } = settings;
+  const compiled = Object.entries(scopes).map(([scope, ceilings]) => [
+    scope,
+    ceilings.flatMap((ceiling) => compileCeiling(scope, ceiling, settings)),
+  ]);
+  return { ...rest, scopes: Object.fromEntries(compiled) as Record<string, CompiledCeiling[]> };
+}
+
+export type CompiledPool = ReturnType<typeof compilePool>;
+
+/** A tenant's settings as the scripts read them. */
+export function compileTenant({ weight = 1, concurrency = 0, paused = false }: TenantSettings): string {
+  if (!(weight > 0)) throw new RangeError(`A tenant's weight is above zero, not ${weight}.`);
+  return `${weight} ${concurrency} ${paused ? 1 : 0}`;
+}

@@ -1,0 +1,73 @@
+import type { CompiledCeiling } from '#shared/queue/fair/pool-config.ts';
+
+interface Slot {
+  slot: number;
+  amount: number;
+}
+
+/** A ceiling's sliding window and pacer, kept as the plain list of what was admitted. */
+export class ModelWindow {
+  readonly #ceiling: CompiledCeiling;
+  #slots: Slot[] = [];
+  /** Theoretical arrival time of the pacer. */
+  pacedUntilMs: number | undefined;
+
+  constructor(ceiling: CompiledCeiling) {
+    this.#ceiling = ceiling;
+  }
+
+  /** When `cost` fits, and the share of the amount that is left after it. */
+  fits(cost: number, nowMs: number): { atMs: number; room: number } {
+    const { amount, clamped, burstMs } = this.#ceiling;
+    const counted = clamped ? Math.min(cost, amount) : cost;
+    this.#forgetOld(nowMs);
+    const used = this.#sum();
+    let atMs = nowMs;
+    for (let over = used + counted - amount, index = 0; over > 0 && index < this.#slots.length; index++) {
+      over -= this.#slots[index]!.amount;
+      atMs = this.#endOf(this.#slots[index]!.slot);
+    }
+    if (this.pacedUntilMs !== undefined && burstMs >= 0)
+      atMs = Math.max(atMs, Math.ceil(this.pacedUntilMs - burstMs));
+    return { atMs, room: (amount - used - counted) / amount };
+  }
+
+  charge(cost: number, nowMs: number): void {
+    if (cost <= 0) return;
+    this.#forgetOld(nowMs);
+    const slot = this.#slotOf(nowMs);
+    const newest = this.#slots.at(-1);
+    if (newest?.slot === slot) newest.amount += cost;
+    else this.#slots.push({ slot, amount: cost });
+    const { burstMs, msPerUnit } = this.#ceiling;
+    if (burstMs >= 0) this.pacedUntilMs = Math.max(this.pacedUntilMs ?? 0, nowMs) + cost * msPerUnit;
+  }
+
+  /** Takes out what was charged at `chargedMs`, as far as it still counts. */
+  refund(cost: number, chargedMs: number, nowMs: number): void {
+    this.#forgetOld(nowMs);
+    if (this.pacedUntilMs !== undefined) this.pacedUntilMs -= cost * this.#ceiling.msPerUnit;
+    const charged = this.#slots.find(({ slot }) => slot === this.#slotOf(chargedMs));
+    if (charged) charged.amount -= Math.min(cost, charged.amount);
+  }
+
+  #slotOf(timeMs: number): number {
+    return Math.floor(timeMs / this.#ceiling.slotMs);
+  }
+
+  #endOf(slot: number): number {
+    return (slot + 1) * this.#ceiling.slotMs + this.#ceiling.spanMs;
+  }
+
+  #sum(): number {
+    return this.#slots.reduce((sum, { amount }) => sum + amount, 0);
+  }
+
+  #forgetOld(nowMs: number): void {
+    const slot = this.#slotOf(nowMs);
+    const newest = this.#slots.at(-1);
+    // After a step back of the clock nothing is known about ages: all of it counts as admitted now.
+    if (newest && newest.slot > slot) this.#slots = [{ slot, amount: this.#sum() }];
+    this.#slots = this.#slots.filter((held) => this.#endOf(held.slot) > nowMs);
+  }
+}
