@@ -1,0 +1,76 @@
+import { countFeatures, type FeatureName, featureNames } from './count-features.ts';
+
+/**
+ * Tokens per feature: least squares of the relative error against OpenAI's o200k vocabulary, without negative weights
+ * (`loadtest/tokens/fit.ts` refits and prints the error per kind of text).
+ */
+const weightOf: Record<FeatureName, number> = {
+  words: 0.895,
+  longWordChars: 0.305,
+  camelHumps: 1.159,
+  digitGroups: 1.377,
+  punctuation: 0.52,
+  lineBreaks: 1.102,
+  spaceRuns: 0.704,
+  latin: 1,
+  cyrillic: 0.412,
+  arabic: 0.502,
+  cjk: 1.059,
+  surrogates: 1.162,
+  other: 1,
+};
+const weights = featureNames.map((name) => weightOf[name]);
+
+/** Tokens a chat message costs beside its text (role and separators). */
+const tokensPerMessage = 4;
+/** Tokens of an image or a file given inline; providers count by size, which a prompt does not tell. */
+const tokensPerAttachment = 1_000;
+/** Deepest nesting that is walked; bodies are bounded before. */
+const deepest = 64;
+
+/** Estimated tokens of a text, in one pass. Typical error a few per cent; callers correct it by observed usage. */
+export function estimateTextTokens(text: string): number {
+  const counts = countFeatures(text);
+  let tokens = 0;
+  for (const [index, weight] of weights.entries()) tokens += weight * counts[index]!;
+  return Math.ceil(tokens);
+}
+
+function tokensOfValue(value: unknown, depth: number): number {
+  if (typeof value === 'string')
+    return value.startsWith('data:') ? tokensPerAttachment : estimateTextTokens(value);
+  if (typeof value === 'number') return 1;
+  if (typeof value !== 'object' || value === null || depth > deepest) return 0;
+  let tokens = 0;
+  for (const [key, inner] of Object.entries(value)) {
+    tokens +=
+      key === 'data' && typeof inner === 'string' ? tokensPerAttachment : tokensOfValue(inner, depth + 1);
+  }
+  return tokens;
+}
+
+/** The fields of a body that become part of the prompt. */
+const promptFields = [
+  'messages',
+  'input',
+  'prompt',
+  'system',
+  'instructions',
+  'tools',
+  'functions',
+  'response_format',
+];
+
+/** Estimated input tokens of a call's body, whatever its dialect. */
+export function estimateInputTokens(body: Record<string, unknown>): number {
+  let tokens = 0;
+  for (const field of promptFields) if (body[field] !== undefined) tokens += tokensOfValue(body[field], 0);
+  const messages = Array.isArray(body.messages) ? body.messages.length : 1;
+  return tokens + messages * tokensPerMessage;
+}
+
+/** The most output a call may ask for, or undefined when it sets no bound. */
+export function maxOutputTokens(body: Record<string, unknown>): number | undefined {
+  const asked = body.max_completion_tokens ?? body.max_output_tokens ?? body.max_tokens;
+  return typeof asked === 'number' && Number.isInteger(asked) && asked > 0 ? asked : undefined;
+}
