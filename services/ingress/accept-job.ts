@@ -179,7 +179,7 @@ async function enqueue(
   try {
     await queueOf(request.provider, request.pool)!.enqueue(
       { tenant, job: jobId },
-      { priority: request.priority, delayMs },
+      { priority: request.priority, tokens: request.tokens, delayMs },
     );
   } catch (error) {
     if (!(error instanceof SluiceError)) throw error;

@@ -89,7 +89,7 @@ async function buildParts(
   const { settings, metrics, clock, log } = options;
   const telemetry = await queueTelemetry(settings.telemetry);
   const jobs = new JobStore(redis, settings.jobs);
-  const queues = poolIds(settings).map((id) => new PoolQueue(id, redis, telemetry));
+  const queues = poolIds(settings).map((id) => new PoolQueue(id, redis, clock, telemetry));
   const waiter = new OutcomeWaiter({
     ingressId,
     blocking,

@@ -85,6 +85,7 @@ export function readCall(
   const place = models.resolve(parsed.data.model, endpoint);
   return {
     endpoint,
+    tokens: models.reckon(place, parsed.data),
     model: place.model,
     provider: place.provider,
     pool: place.pool,

@@ -1,6 +1,12 @@
 import type { ProviderSettings, Settings } from '#config/schema.ts';
 import { type Dialect, type Endpoint, endpointDialect } from '#shared/contracts/endpoint.ts';
+import type { TokenEstimate } from '#shared/contracts/job.ts';
 import { SluiceError } from '#shared/kernel/errors.ts';
+import { type CompiledPool, compilePool } from '#shared/queue/fair/pool-config.ts';
+import { exceedsEveryCeiling } from '#shared/queue/fair/publish-pool.ts';
+import { poolIds } from '#shared/queue/pool-ids.ts';
+import { poolSettingsOf } from '#shared/queue/pool-settings.ts';
+import { estimateTokens } from '#shared/tokens/estimate-tokens.ts';
 
 /** Where a model is served. */
 export interface ModelPlace {
@@ -23,7 +29,14 @@ export class ModelTable {
   readonly #bare = new Map<string, Served>();
   readonly #patterns: (Served & { prefix: string })[] = [];
 
+  readonly #providers: Settings['providers'];
+  readonly #ceilings = new Map<string, CompiledPool>();
+
   constructor(providers: Settings['providers']) {
+    this.#providers = providers;
+    for (const id of poolIds({ providers })) {
+      this.#ceilings.set(`${id.provider}/${id.pool}`, compilePool(poolSettingsOf({ providers }, id)));
+    }
     for (const [provider, settings] of Object.entries(providers)) {
       if (settings.credentials.length > 0) this.#add(provider, settings);
     }
@@ -74,6 +87,18 @@ export class ModelTable {
         model.startsWith(each.prefix),
     );
     return pattern && { provider: pattern.provider, pool: pattern.pool, model };
+  }
+
+  /**
+   * The tokens a call is reckoned with in its pool.
+   *
+   * @throws SluiceError request_exceeds_ceiling for what could never be sent, however long it waits
+   */
+  reckon({ provider, pool }: ModelPlace, body: Record<string, unknown>): TokenEstimate {
+    const tokens = estimateTokens(body, this.#providers[provider]!.pools[pool]!.max_tokens_default);
+    if (!exceedsEveryCeiling(this.#ceilings.get(`${provider}/${pool}`)!, tokens)) return tokens;
+    const fields = { tokens: tokens.input + tokens.max, pool: `${provider}/${pool}` };
+    throw new SluiceError('request_exceeds_ceiling', { fields });
   }
 
   /** All models that have an exact name, in the order of the configuration. */

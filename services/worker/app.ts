@@ -8,7 +8,8 @@ import { ownPresence } from '#shared/kernel/process-presence.ts';
 import type { Random } from '#shared/kernel/random.ts';
 import { ClaimLoop } from '#shared/queue/claim-loop.ts';
 import { poolIds } from '#shared/queue/pool-ids.ts';
-import { type PoolId, PoolQueue } from '#shared/queue/pool-queue.ts';
+import { PoolQueue } from '#shared/queue/pool-queue.ts';
+import { poolSettingsOf, tenantSettingsOf } from '#shared/queue/pool-settings.ts';
 import { StockLoop } from '#shared/queue/stock-loop.ts';
 import type { TicketWorker, TicketWorkerOptions } from '#shared/queue/ticket-worker.ts';
 import { openConnections, openRedis, type RedisConnection } from '#shared/redis/connection.ts';
@@ -46,6 +47,8 @@ export interface WorkerApp extends Service {
   readonly probe: () => Promise<void>;
 }
 
+/** Even without a guard a grant may take this long from Redis to the provider's socket. */
+const shortestGrantMs = 50;
 const readinessTtlMs = 60_000;
 
 /** A worker process: drains its pools. `start` resolves when it takes tickets. */
@@ -97,14 +100,14 @@ async function buildServices(
   const storeRetry = new StoreRetry({ clock, metrics, maxMs: settings.workers.settle_retry_max_ms });
   const settler = new OutcomeSettler({ jobs, redis, metrics, log, storeRetry, replies: settings.replies });
   const suspects = new SuspectPlace();
-  const queues = poolIds(settings).map((id) => new PoolQueue(id, redis, telemetry));
+  const queues = poolIds(settings).map((id) => new PoolQueue(id, redis, clock, telemetry));
   const queueOf = (provider: string, pool: string) =>
     queues.find(({ id }) => id.provider === provider && id.pool === pool);
   const served = queues.filter(({ id }) =>
     options.pools.some((pattern) => matches(pattern, `${id.provider}/${id.pool}`)),
   );
   const shared = { workerId, jobs, leases, settler, storeRetry, suspects, metrics, clock };
-  const pools = served.map(({ id }) => servePool(options, id, shared, queueRedis, telemetry, onError));
+  const pools = served.map((queue) => servePool(options, queue, shared, queueRedis, telemetry, onError));
   const mending: SweepParts & ReclaimParts = {
     workerId,
     jobs,
@@ -119,7 +122,8 @@ async function buildServices(
     onError: onError('sweeper'),
   };
   const idle = () => pools.every(({ loop }) => loop.active === 0);
-  return [connections, leases, ...queues, mendingService(mending, idle), poolsService(pools)];
+  const published = publishService(served, settings);
+  return [connections, leases, ...queues, published, mendingService(mending, idle), poolsService(pools)];
 }
 
 interface ServedPool {
@@ -127,24 +131,46 @@ interface ServedPool {
   client: ProviderClient;
 }
 
+/** Makes the configuration of the pools known to everybody who dispatches from them. */
+function publishService(queues: readonly PoolQueue[], settings: Settings): Service {
+  const tenants = tenantSettingsOf(settings);
+  return {
+    name: 'pool settings',
+    async start() {
+      await Promise.all(queues.map((queue) => queue.publish(poolSettingsOf(settings, queue.id), tenants)));
+    },
+    stop: async () => undefined,
+  };
+}
+
 /** The loop of one pool, with provider connections of its own. */
 function servePool(
   { settings, clock, random }: WorkerAppOptions,
-  id: PoolId,
-  shared: Omit<RunJobParts, 'id' | 'provider' | 'client' | 'settings' | 'random'>,
+  queue: PoolQueue,
+  shared: Omit<RunJobParts, 'id' | 'provider' | 'client' | 'coolDown' | 'settings' | 'random'>,
   connection: RedisConnection,
   telemetry: TicketWorkerOptions['telemetry'],
   onError: (part: string) => (error: unknown) => void,
 ): ServedPool {
+  const { id } = queue;
   const provider = settings.providers[id.provider]!;
-  const { concurrency } = provider.pools[id.pool]!;
+  const { concurrency, guard_ms } = provider.pools[id.pool]!;
   const client = new ProviderClient(provider, concurrency);
-  const parts: RunJobParts = { ...shared, id, provider, client, settings: settings.jobs, random };
+  const parts: RunJobParts = {
+    ...shared,
+    id,
+    provider,
+    client,
+    settings: settings.jobs,
+    random,
+    coolDown: (credential, untilMs) => queue.coolDown(credential, untilMs),
+  };
   const Loop = settings.workers.loop === 'stock' ? StockLoop : ClaimLoop;
   const loop = new Loop({
     id,
     workerId: shared.workerId,
     concurrency,
+    grantMaxAgeMs: Math.max(guard_ms, shortestGrantMs),
     clock,
     telemetry,
     connection,

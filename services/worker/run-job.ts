@@ -26,6 +26,8 @@ export interface RunJobParts {
   settler: OutcomeSettler;
   storeRetry: StoreRetry;
   suspects: SuspectPlace;
+  /** Holds a credential of the pool back until then, on Redis' clock. */
+  coolDown: (credential: string, untilMs: number) => Promise<void>;
   settings: Settings['jobs'];
   metrics: Metrics;
   clock: Clock;
@@ -33,6 +35,7 @@ export interface RunJobParts {
 }
 
 const done: Verdict = { kind: 'done' };
+const back: Verdict = { kind: 'back' };
 /** A ticket of a newer version waits for a newer worker. */
 const newerTicketDelayMs = 30_000;
 /** Pause of a job that must wait until the suspect before it is done. */
@@ -62,10 +65,17 @@ export async function runJob(parts: RunJobParts, held: HeldTicket): Promise<Verd
 const poolName = (id: PoolId) => `${id.provider}/${id.pool}`;
 
 async function beginAndRun(parts: RunJobParts, held: HeldTicket): Promise<Verdict> {
+  if (held.grant.oversize) return endUnstarted(parts, held, tooLarge(parts, held));
   const begun = await begin(parts, held, false);
   if (begun.kind !== 'suspect') return afterBegin(parts, held, begun);
   const ran = await parts.suspects.run(async () => afterBegin(parts, held, await begin(parts, held, true)));
   return ran ?? { kind: 'later', delayMs: suspectPauseMs };
+}
+
+/** Only when a ceiling shrank after the call was accepted: accept refuses what can never fit. */
+function tooLarge({ id }: RunJobParts, { ticket }: HeldTicket): Ending {
+  const tokens = (ticket.input ?? 0) + (ticket.max ?? 0);
+  return failureOf('failed', 'request_exceeds_ceiling', { tokens, pool: poolName(id) });
 }
 
 /** Sent again until it is answered: the same token is granted the same attempt. */
@@ -122,7 +132,7 @@ async function runBegun(parts: RunJobParts, held: HeldTicket, job: BegunJob): Pr
   const signal = leases.hold(tenant, jobId, held.token);
   metrics.runningJobs.inc({ pool });
   try {
-    const { attempt, result } = await makeAttempt(parts, jobId, job, signal);
+    const { attempt, result } = await makeAttempt(parts, held, job, signal);
     const decision = decide(parts, job, result, signal);
     if (decision.kind === 'end') {
       await parts.settler.settle({
@@ -134,27 +144,40 @@ async function runBegun(parts: RunJobParts, held: HeldTicket, job: BegunJob): Pr
         attempt,
         ending: decision.ending,
       });
-      return done;
+      return { kind: 'done', usage: chargedUsage(decision.ending) };
     }
     const { delayMs, refusal, reason } = decision;
-    await parts.storeRetry.run(() =>
-      jobs.abandon(tenant, jobId, held.token, { attempt, refusal, waitReason: reason, delayMs }),
-    );
-    return { kind: 'later', delayMs };
+    const cooled = refusal && held.grant.credential !== undefined;
+    if (cooled) {
+      const untilMs = job.nowMs + attempt.duration_ms + delayMs;
+      await parts.storeRetry.run(() => parts.coolDown(held.grant.credential!, untilMs));
+    }
+    const waits = { attempt, refusal, waitReason: reason, delayMs: cooled ? 0 : delayMs };
+    await parts.storeRetry.run(() => jobs.abandon(tenant, jobId, held.token, waits));
+    // A refused job waits at the head of its lane: for its credential, or for another one that has room.
+    return cooled ? back : { kind: 'later', delayMs };
   } finally {
     metrics.runningJobs.dec({ pool });
     leases.release(jobId, held.token);
   }
 }
 
+/** What an ended job is charged in its tenant's share and under the ceilings. */
+function chargedUsage(ending: Ending): { in: number; out: number } | undefined {
+  if (ending.kind !== 'answer' || !ending.usage) return undefined;
+  return { in: ending.usage.inputTokens, out: ending.usage.outputTokens };
+}
+
 async function makeAttempt(
   parts: RunJobParts,
-  jobId: string,
+  held: HeldTicket,
   job: BegunJob,
   signal: AbortSignal,
 ): Promise<{ attempt: Attempt; result: AttemptResult }> {
   const { provider, client, clock, metrics, id } = parts;
-  const credential = provider.credentials[job.attempt % provider.credentials.length]!;
+  const jobId = held.ticket.job;
+  const granted = provider.credentials.find((each) => each.id === held.grant.credential);
+  const credential = granted ?? provider.credentials[job.attempt % provider.credentials.length]!;
   const startedAt = clock.monotonicMs();
   const attributes = {
     'sluice.pool': poolName(id),

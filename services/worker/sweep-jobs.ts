@@ -91,6 +91,9 @@ async function ensureTicket({ queueOf }: SweepParts, job: JobView, nowMs: number
   // What BullMQ has left of an old ticket would make adding a new one a no-op.
   await queue.remove(job.id);
   const delayMs = Math.max(0, (job.notBeforeMs ?? job.runAtMs ?? 0) - nowMs);
-  await queue.enqueue({ tenant: job.tenant, job: job.id }, { priority: job.priority, delayMs });
+  await queue.enqueue(
+    { tenant: job.tenant, job: job.id },
+    { priority: job.priority, tokens: job.tokens, delayMs },
+  );
   return 'enqueued';
 }

@@ -35,6 +35,15 @@ export const attemptSchema = z.object({
 });
 export type Attempt = z.infer<typeof attemptSchema>;
 
+/** Tokens a call is reckoned with before it has run. */
+export interface TokenEstimate {
+  input: number;
+  /** Output that is expected. */
+  output: number;
+  /** Most output, as the provider counts it. */
+  max: number;
+}
+
 /** What a caller asked for, as accept stores it. */
 export interface JobRequest {
   endpoint: (typeof endpoints)[number];
@@ -50,4 +59,5 @@ export interface JobRequest {
   priority: number;
   delivery: Delivery;
   metadata: Record<string, string>;
+  tokens: TokenEstimate;
 }

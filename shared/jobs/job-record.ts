@@ -4,6 +4,7 @@ import {
   type Delivery,
   type JobRequest,
   type JobState,
+  type TokenEstimate,
   type Usage,
 } from '#shared/contracts/job.ts';
 import type { OutcomeHead } from '#shared/contracts/outcome.ts';
@@ -31,6 +32,7 @@ export const viewFields = [
   'priority',
   'delivery',
   'notBeforeMs',
+  'tokens',
 ] as const;
 
 /** One job as it stands. Times are milliseconds since the epoch by Redis' clock. */
@@ -59,6 +61,7 @@ export interface JobView {
   notBeforeMs: number | undefined;
   priority: number;
   delivery: Delivery;
+  tokens: TokenEstimate;
 }
 
 type Values = Record<(typeof viewFields)[number], string | null>;
@@ -98,6 +101,7 @@ export function viewOf(tenant: string, id: string, values: readonly (string | nu
     notBeforeMs: numberOr(field.notBeforeMs),
     priority: Number(field.priority),
     delivery: field.delivery as Delivery,
+    tokens: jsonOr<TokenEstimate>(field.tokens) ?? { input: 0, output: 0, max: 0 },
   };
 }
 
@@ -122,6 +126,8 @@ export function requestFields(request: JobRequest, runAtMs: number | undefined):
     request.delivery,
     'metadata',
     JSON.stringify(request.metadata),
+    'tokens',
+    JSON.stringify(request.tokens),
     ...(runAtMs === undefined ? [] : ['runAtMs', String(runAtMs)]),
   ];
 }

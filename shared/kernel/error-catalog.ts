@@ -91,6 +91,11 @@ export const errorCatalog = {
     status: 409,
     sentence: 'The job {job} is already {state}.',
   },
+  request_exceeds_ceiling: {
+    ...badRequest,
+    sentence:
+      'The call needs about {tokens} tokens, more than the provider ever allows in one window for {pool}. Make it smaller.',
+  },
   queue_full: {
     status: 429,
     type: 'rate_limit_error',

@@ -1,39 +1,34 @@
-import { createRedisBackend, Job, type JobJson, type MinimalQueue, type RedisQueueBackend } from 'bullmq';
+import { Job, type MinimalQueue } from 'bullmq';
 import { ticketSchema } from '#shared/contracts/ticket.ts';
 import type { Timer } from '#shared/kernel/clock.ts';
+import { createFairBackend } from './fair/create-fair-backend.ts';
+import type { Claimed, ClaimRequest, Claims, FairQueueBackend } from './fair/fair-backend.ts';
 import { bullOptions, keepNothing } from './pool-queue.ts';
 import { retryThrownMs, type TicketWorker, type TicketWorkerOptions, type Verdict } from './ticket-worker.ts';
 
-/** Most tickets asked for in one round trip. */
-const burstMax = 32;
+/** Most tickets asked for at once. */
+const claimMax = 64;
 const idleWaitSeconds = 5;
-const shortestWaitSeconds = 0.002;
+const shortestWaitSeconds = 0.001;
 const pauseAfterErrorMs = 250;
-
-interface Claim {
-  jobData: JobJson | undefined;
-  jobId: string;
-  /** Until then nothing may be claimed, milliseconds from now. */
-  limitMs: number;
-  /** When the next delayed ticket is due, milliseconds since the epoch; 0 when there is none. */
-  dueMs: number;
-}
+const drainPollMs = 20;
+/** BullMQ gives jobs their methods through a queue; a ticket needs none. */
+const noQueue = { opts: {}, toKey: (type: string) => type } as unknown as MinimalQueue;
 
 /**
- * Claims several tickets per round trip through BullMQ's own backend operations (moveToActive, moveToCompleted,
- * extendLocks, moveStalledJobsToWait). BullMQ's Worker claims one after the other and is bound by latency; asking
- * for as many as were there last time, up to the free places, doubles the throughput (see ARCHITECTURE.md).
+ * Claims as many tickets at once as there are free places, in one script, and fills the place of a completed ticket in
+ * the script that completes it. BullMQ's Worker claims one after the other and is bound by latency.
  *
- * claiming ⇄ idle (blocked on BullMQ's marker) ⇄ full (all places taken) → draining → stopped
+ * claiming ⇄ idle (blocked on BullMQ's marker, or until a ceiling admits again) ⇄ full (all places taken)
+ *   → draining → stopped
  */
 export class ClaimLoop implements TicketWorker {
   readonly name: string;
   readonly #options: TicketWorkerOptions;
   readonly #held = new Map<string, string>();
-  #backend: RedisQueueBackend | undefined;
+  #backend: FairQueueBackend | undefined;
   #timers: Timer[] = [];
   #loop: Promise<void> | undefined;
-  #burst = 1;
   #tokens = 0;
   #stopped = false;
   #wake: () => void = () => undefined;
@@ -48,26 +43,25 @@ export class ClaimLoop implements TicketWorker {
   }
 
   async start(): Promise<void> {
-    const { id, connection, settings, clock, onError } = this.#options;
+    const { id, connection, settings, clock, workerId, onError } = this.#options;
     const options = {
       ...bullOptions(id, connection, undefined),
       // Written to every ticket it takes; tells a dead worker's tickets from others.
-      name: this.#options.workerId,
+      name: workerId,
       lockDuration: settings.lock_ms,
       maxStalledCount: Number.MAX_SAFE_INTEGER,
       stalledInterval: settings.stalled_check_ms,
       removeOnComplete: keepNothing,
       removeOnFail: keepNothing,
     };
-    this.#backend = createRedisBackend(id.pool, options, { withBlockingConnection: true });
+    const factory = createFairBackend({ clock, events: false });
+    this.#backend = factory(id.pool, options, { withBlockingConnection: true });
     this.#backend.on('error', onError);
     await this.#backend.waitUntilReady();
+    const checkStalled = () => void this.#backend!.moveStalledJobsToWait().catch(onError);
     this.#timers = [
       clock.every(settings.lock_ms / 3, () => void this.#renewLocks().catch(onError)),
-      clock.every(
-        settings.stalled_check_ms,
-        () => void this.#backend!.moveStalledJobsToWait().catch(onError),
-      ),
+      clock.every(settings.stalled_check_ms, checkStalled),
     ];
     this.#loop = this.#claimForever();
   }
@@ -78,9 +72,9 @@ export class ClaimLoop implements TicketWorker {
     this.#wake();
     await this.#backend?.disconnectBlocking(false).catch(() => undefined);
     await this.#loop;
-    const pollMs = 20;
-    for (let waited = 0; this.#held.size > 0 && waited < this.#options.settings.drain_ms; waited += pollMs) {
-      await this.#options.clock.sleep(pollMs);
+    const { clock, settings } = this.#options;
+    for (let waited = 0; this.#held.size > 0 && waited < settings.drain_ms; waited += drainPollMs) {
+      await clock.sleep(drainPollMs);
     }
     for (const timer of this.#timers) timer.cancel();
     await this.#backend?.close(true).catch(() => undefined);
@@ -91,7 +85,7 @@ export class ClaimLoop implements TicketWorker {
       try {
         const free = this.#options.concurrency - this.#held.size;
         if (free <= 0) await this.#untilPlaceFree();
-        else await this.#claimSome(Math.min(free, this.#burst));
+        else await this.#claimSome(Math.min(free, claimMax));
       } catch (error) {
         if (this.#stopped) return;
         this.#options.onError(error);
@@ -106,64 +100,62 @@ export class ClaimLoop implements TicketWorker {
     });
   }
 
-  async #claimSome(wanted: number): Promise<void> {
-    const claims = await Promise.all(Array.from({ length: wanted }, () => this.#claimOne()));
-    const got = claims.filter((claim) => claim.jobData).length;
-    if (got === wanted) {
-      this.#burst = Math.min(this.#burst * 2, burstMax);
-      return;
-    }
-    this.#burst = Math.max(1, got);
-    const empty = claims.find((claim) => !claim.jobData)!;
-    await this.#idle(empty);
+  async #claimSome(count: number): Promise<void> {
+    const askedMs = this.#options.clock.monotonicMs();
+    const claims = await this.#backend!.claim(this.#request(count));
+    this.#startAll(claims, askedMs);
+    if (claims.claimed.length < count) await this.#idle(claims);
   }
 
-  /** Blocks until BullMQ signals a ticket, a delayed one is due, or the limit ends. */
-  async #idle(claim: Claim): Promise<void> {
-    const untilDueMs = claim.dueMs > 0 ? claim.dueMs - this.#options.clock.nowMs() : Number.POSITIVE_INFINITY;
-    if (claim.limitMs > 0) return this.#options.clock.sleep(claim.limitMs);
-    if (untilDueMs <= 0) return;
-    const seconds = Math.min(idleWaitSeconds, Math.max(untilDueMs / 1_000, shortestWaitSeconds));
-    const marker = await this.#backend!.waitForJob(seconds);
-    // The marker of a delayed ticket carries its time; anything else means that something is there now.
-    const waitMs = marker ? marker.score - this.#options.clock.nowMs() : 0;
-    if (waitMs > 1) await this.#backend!.waitForJob(Math.min(idleWaitSeconds, waitMs / 1_000));
+  #request(count: number): ClaimRequest {
+    const request = { count, tokenPrefix: `${this.#options.workerId}:`, tokenFrom: this.#tokens };
+    this.#tokens += count;
+    return request;
   }
 
-  async #claimOne(): Promise<Claim> {
-    const token = `${this.#options.workerId}:${this.#tokens++}`;
-    const reply = await this.#backend!.moveToActive(token, this.#options.workerId);
-    return this.#startClaimed(reply, token);
+  /** Blocks until BullMQ signals a ticket, or until it is worth asking again. */
+  async #idle({ comeBackMs, limitedMs }: Claims): Promise<void> {
+    if (limitedMs > 0) return this.#options.clock.sleep(limitedMs);
+    if (comeBackMs !== undefined && comeBackMs <= 0) return;
+    const seconds = comeBackMs === undefined ? idleWaitSeconds : comeBackMs / 1_000;
+    await this.#backend!.waitForJob(Math.max(shortestWaitSeconds, Math.min(idleWaitSeconds, seconds)));
   }
 
-  #startClaimed(reply: unknown[], token: string): Claim {
-    const [jobData, jobId, limitMs, dueMs] = reply as [JobJson | undefined, string, number, number];
-    if (jobData) void this.#run(jobData, jobId, token);
-    return { jobData, jobId, limitMs: limitMs ?? 0, dueMs: dueMs ?? 0 };
+  #startAll({ claimed }: Claims, askedMs: number): void {
+    for (const claim of claimed) void this.#run(claim, askedMs);
   }
 
-  async #run(jobData: JobJson, jobId: string, token: string): Promise<void> {
-    this.#held.set(jobId, token);
+  async #run(claim: Claimed, askedMs: number): Promise<void> {
+    const { id, token } = claim;
+    this.#held.set(id, token);
     try {
-      const job = Job.fromJSON(
-        { opts: {}, toKey: (type: string) => type } as unknown as MinimalQueue,
-        jobData,
-        jobId,
-      );
-      await this.#finish(job, token, await this.#verdictOf(job, token));
+      const job = Job.fromJSON(noQueue, claim.json, id);
+      if (this.#isStale(askedMs)) await this.#backend!.giveBack(id, token);
+      else await this.#finish(job, token, await this.#verdictOf(job, claim));
     } catch (error) {
       // The record is settled or waits; BullMQ hands the ticket out again when its lock ends.
       this.#options.onError(error);
     } finally {
-      if (this.#held.get(jobId) === token) this.#held.delete(jobId);
+      if (this.#held.get(id) === token) this.#held.delete(id);
       this.#wake();
     }
   }
 
-  async #verdictOf(job: Job, token: string): Promise<Verdict> {
+  /** A grant that was long on its way would reach the provider in a window it was not counted in. */
+  #isStale(askedMs: number): boolean {
+    const { clock, grantMaxAgeMs } = this.#options;
+    return clock.monotonicMs() - askedMs > grantMaxAgeMs;
+  }
+
+  async #verdictOf(job: Job, { token, grant }: Claimed): Promise<Verdict> {
     try {
       const ticket = ticketSchema.parse(job.data);
-      return await this.#options.handle({ ticket, token, traceMetadata: job.opts.telemetry?.metadata });
+      return await this.#options.handle({
+        ticket,
+        token,
+        grant,
+        traceMetadata: job.opts.telemetry?.metadata,
+      });
     } catch (error) {
       this.#options.onError(error);
       return { kind: 'later', delayMs: retryThrownMs };
@@ -172,25 +164,22 @@ export class ClaimLoop implements TicketWorker {
 
   async #finish(job: Job, token: string, verdict: Verdict): Promise<void> {
     const backend = this.#backend!;
-    if (verdict.kind === 'later') {
+    if (verdict.kind === 'back') {
+      await backend.moveJobFromActiveToWait(job.id!, token);
+    } else if (verdict.kind === 'later') {
       // BullMQ adds the delay to the moment it is given.
       await backend.moveToDelayed(job.id!, this.#options.clock.nowMs(), verdict.delayMs, token);
-      return;
-    }
-    // Completing one ticket fetches the next in the same script, into the place that is becoming free.
-    const { result } = await backend.moveToCompleted(job, '"ok"', keepNothing, token, !this.#stopped);
-    if (Array.isArray(result) && result[0]) {
+    } else {
+      const askedMs = this.#options.clock.monotonicMs();
+      const claims = await backend.complete(job, token, verdict.usage, this.#request(this.#stopped ? 0 : 1));
       this.#held.delete(job.id!);
-      this.#startClaimed(result, token);
+      this.#startAll(claims, askedMs);
     }
   }
 
   async #renewLocks(): Promise<void> {
     if (this.#held.size === 0) return;
-    await this.#backend!.extendLocks(
-      [...this.#held.keys()],
-      [...this.#held.values()],
-      this.#options.settings.lock_ms,
-    );
+    const { lock_ms } = this.#options.settings;
+    await this.#backend!.extendLocks([...this.#held.keys()], [...this.#held.values()], lock_ms);
   }
 }

@@ -1,8 +1,13 @@
 import { type JobState as BullState, Queue, type Telemetry } from 'bullmq';
+import type { TokenEstimate } from '#shared/contracts/job.ts';
 import { type Ticket, ticketSchema, ticketVersion } from '#shared/contracts/ticket.ts';
+import type { Clock } from '#shared/kernel/clock.ts';
 import type { Service } from '#shared/kernel/lifecycle.ts';
 import { type RedisConnection, storeError } from '#shared/redis/connection.ts';
 import { keys } from '#shared/redis/keys.ts';
+import { createFairBackend } from './fair/create-fair-backend.ts';
+import type { PoolSettings, TenantSettings } from './fair/pool-config.ts';
+import { coolDown, publishPool } from './fair/publish-pool.ts';
 
 /** The models of one provider that share one set of ceilings: one BullMQ queue. */
 export interface PoolId {
@@ -11,8 +16,10 @@ export interface PoolId {
 }
 
 export interface EnqueueOptions {
-  /** 0 is served first, 9 last. */
+  /** 0 is served first, 9 last, within the tenant's lane. */
   priority: number;
+  /** What the call is reckoned with; decides its tenant's turn and its room under the ceilings. */
+  tokens: TokenEstimate;
   /** Not before this many milliseconds from now. */
   delayMs: number;
 }
@@ -24,30 +31,32 @@ const activeMax = 100_000;
 /** BullMQ's event stream serves nobody here; it stays short. */
 const eventsMax = 100;
 
-/** BullMQ serves jobs without a priority before all others, so every ticket has one. */
-const bullPriority = (priority: number) => priority + 1;
-
 /** What every BullMQ object of a pool shares. */
 export function bullOptions(id: PoolId, connection: RedisConnection, telemetry: Telemetry | undefined) {
   return { connection, prefix: keys.queuePrefix(id.provider), ...(telemetry ? { telemetry } : {}) };
+}
+
+function openQueue(id: PoolId, connection: RedisConnection, clock: Clock, telemetry: Telemetry | undefined) {
+  const options = {
+    ...bullOptions(id, connection, telemetry),
+    streams: { events: { maxLen: eventsMax } },
+    defaultJobOptions: { removeOnComplete: keepNothing, removeOnFail: keepNothing, attempts: 1 },
+  };
+  return new Queue(id.pool, options, createFairBackend({ clock, events: false }));
 }
 
 /** The producer's side of one pool: tickets go in, may be looked up, and may be taken back. */
 export class PoolQueue implements Service {
   readonly name: string;
   readonly id: PoolId;
-  readonly #queue: Queue;
+  readonly #queue: ReturnType<typeof openQueue>;
   readonly #connection: RedisConnection;
 
-  constructor(id: PoolId, connection: RedisConnection, telemetry?: Telemetry) {
+  constructor(id: PoolId, connection: RedisConnection, clock: Clock, telemetry?: Telemetry) {
     this.id = id;
     this.#connection = connection;
     this.name = `queue ${id.provider}/${id.pool}`;
-    this.#queue = new Queue(id.pool, {
-      ...bullOptions(id, connection, telemetry),
-      streams: { events: { maxLen: eventsMax } },
-      defaultJobOptions: { removeOnComplete: keepNothing, removeOnFail: keepNothing, attempts: 1 },
-    });
+    this.#queue = openQueue(id, connection, clock, telemetry);
     // Errors of the connection reach every caller of a method; the event itself has nobody to tell.
     this.#queue.on('error', () => undefined);
   }
@@ -61,10 +70,19 @@ export class PoolQueue implements Service {
   }
 
   /** Adds the ticket of a job; a ticket that is there already stays as it is. */
-  async enqueue(ticket: Omit<Ticket, 'v'>, options: EnqueueOptions): Promise<void> {
-    const data: Ticket = { v: ticketVersion, ...ticket };
-    const priority = bullPriority(options.priority);
-    await this.#ask(this.#queue.add('call', data, { jobId: ticket.job, priority, delay: options.delayMs }));
+  async enqueue(ticket: Pick<Ticket, 'tenant' | 'job'>, options: EnqueueOptions): Promise<void> {
+    const data: Ticket = { v: ticketVersion, ...ticket, class: options.priority, ...options.tokens };
+    await this.#ask(this.#queue.add('call', data, { jobId: ticket.job, delay: options.delayMs }));
+  }
+
+  /** Makes it known to all processes how the pool is shared and what its provider allows. */
+  async publish(settings: Partial<PoolSettings>, tenants: Record<string, TenantSettings>): Promise<void> {
+    await this.#ask(publishPool(this.#queue.getBackend(), settings, tenants));
+  }
+
+  /** Holds a credential back until then, on Redis' clock; never shortens what was asked for before. */
+  async coolDown(credential: string, untilMs: number): Promise<void> {
+    await this.#ask(coolDown(this.#queue.getBackend(), credential, untilMs));
   }
 
   /** Where the ticket stands in BullMQ; `unknown` when it is nowhere. */

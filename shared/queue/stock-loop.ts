@@ -1,5 +1,8 @@
-import { DelayedError, type Job, Worker } from 'bullmq';
+import { DelayedError, type Job, WaitingError, Worker } from 'bullmq';
 import { ticketSchema } from '#shared/contracts/ticket.ts';
+import { createFairBackend } from './fair/create-fair-backend.ts';
+import type { FairQueueBackend } from './fair/fair-backend.ts';
+import type { Usage } from './fair/ticket-place.ts';
 import { bullOptions, keepNothing } from './pool-queue.ts';
 import { retryThrownMs, type TicketWorker, type TicketWorkerOptions, type Verdict } from './ticket-worker.ts';
 
@@ -7,7 +10,7 @@ import { retryThrownMs, type TicketWorker, type TicketWorkerOptions, type Verdic
 export class StockLoop implements TicketWorker {
   readonly name: string;
   readonly #options: TicketWorkerOptions;
-  #worker: Worker | undefined;
+  #worker: Worker<unknown, 'ok' | Usage, string, FairQueueBackend> | undefined;
   #active = 0;
 
   constructor(options: TicketWorkerOptions) {
@@ -20,8 +23,8 @@ export class StockLoop implements TicketWorker {
   }
 
   async start(): Promise<void> {
-    const { id, connection, telemetry, concurrency, settings, onError } = this.#options;
-    this.#worker = new Worker(id.pool, (job, token) => this.#process(job, token!), {
+    const { id, connection, telemetry, concurrency, settings, clock, onError } = this.#options;
+    const options = {
       ...bullOptions(id, connection, telemetry),
       concurrency,
       // Written to every ticket it takes; tells a dead worker's tickets from others.
@@ -32,7 +35,9 @@ export class StockLoop implements TicketWorker {
       maxStalledCount: Number.MAX_SAFE_INTEGER,
       removeOnComplete: keepNothing,
       removeOnFail: keepNothing,
-    });
+    };
+    const process = (job: Job, token?: string) => this.#process(job, token!);
+    this.#worker = new Worker(id.pool, process, options, createFairBackend({ clock, events: false }));
     this.#worker.on('error', onError);
     await this.#worker.waitUntilReady();
   }
@@ -46,11 +51,15 @@ export class StockLoop implements TicketWorker {
     if (!drained.signal.aborted) await this.#worker?.getBackend().disconnect();
   }
 
-  async #process(job: Job, token: string): Promise<'ok'> {
+  async #process(job: Job, token: string): Promise<'ok' | Usage> {
     this.#active++;
     try {
       const verdict = await this.#verdictOf(job, token);
-      if (verdict.kind === 'done') return 'ok';
+      if (verdict.kind === 'done') return verdict.usage ?? 'ok';
+      if (verdict.kind === 'back') {
+        await job.moveToWait(token);
+        throw new WaitingError();
+      }
       await job.moveToDelayed(this.#options.clock.nowMs() + verdict.delayMs, token);
       throw new DelayedError();
     } finally {
@@ -61,7 +70,13 @@ export class StockLoop implements TicketWorker {
   async #verdictOf(job: Job, token: string): Promise<Verdict> {
     try {
       const ticket = ticketSchema.parse(job.data);
-      return await this.#options.handle({ ticket, token, traceMetadata: job.opts.telemetry?.metadata });
+      const grant = this.#worker!.getBackend().grantOf(job.id!)!;
+      return await this.#options.handle({
+        ticket,
+        token,
+        grant,
+        traceMetadata: job.opts.telemetry?.metadata,
+      });
     } catch (error) {
       this.#options.onError(error);
       return { kind: 'later', delayMs: retryThrownMs };

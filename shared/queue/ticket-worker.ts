@@ -4,15 +4,23 @@ import type { Ticket } from '#shared/contracts/ticket.ts';
 import type { Clock } from '#shared/kernel/clock.ts';
 import type { Service } from '#shared/kernel/lifecycle.ts';
 import type { RedisConnection } from '#shared/redis/connection.ts';
+import type { Grant } from './fair/grant.ts';
+import type { Usage } from './fair/ticket-place.ts';
 import type { PoolId } from './pool-queue.ts';
 
 /** What becomes of a ticket: it is done (its job's record says how), or it is to come back later. */
-export type Verdict = { kind: 'done' } | { kind: 'later'; delayMs: number };
+export type Verdict =
+  | { kind: 'done'; usage?: Usage | undefined }
+  | { kind: 'later'; delayMs: number }
+  /** To the head of its lane, now. */
+  | { kind: 'back' };
 
 export interface HeldTicket {
   ticket: Ticket;
   /** Proof of holding the ticket; never the same twice for one ticket. */
   token: string;
+  /** When and with which credential it may be sent. */
+  grant: Grant;
   /** Trace context of whoever enqueued it, as bullmq-otel writes it. */
   traceMetadata: string | undefined;
 }
@@ -25,6 +33,8 @@ export interface TicketWorkerOptions {
   id: PoolId;
   workerId: string;
   concurrency: number;
+  /** A grant older than this is given back before anything is sent, milliseconds. */
+  grantMaxAgeMs: number;
   connection: RedisConnection;
   settings: Settings['workers'];
   clock: Clock;

@@ -1,3 +1,4 @@
+import type { TokenEstimate } from '#shared/contracts/job.ts';
 import { countFeatures, type FeatureName, featureNames } from './count-features.ts';
 
 /**
@@ -69,8 +70,19 @@ export function estimateInputTokens(body: Record<string, unknown>): number {
   return tokens + messages * tokensPerMessage;
 }
 
+/** Output that is expected of a call that allows more, until its tenant's own calls tell better. */
+const usualOutputTokens = 256;
+
 /** The most output a call may ask for, or undefined when it sets no bound. */
-export function maxOutputTokens(body: Record<string, unknown>): number | undefined {
+function maxOutputTokens(body: Record<string, unknown>): number | undefined {
   const asked = body.max_completion_tokens ?? body.max_output_tokens ?? body.max_tokens;
   return typeof asked === 'number' && Number.isInteger(asked) && asked > 0 ? asked : undefined;
+}
+
+/** What a call is reckoned with before it has run; `maxDefault` is what providers count when it names no maximum. */
+export function estimateTokens(body: Record<string, unknown>, maxDefault: number): TokenEstimate {
+  const max = maxOutputTokens(body);
+  const isEmbedding = body.input !== undefined && body.messages === undefined;
+  const output = isEmbedding ? 0 : Math.min(max ?? usualOutputTokens, usualOutputTokens);
+  return { input: estimateInputTokens(body), output, max: isEmbedding ? 0 : (max ?? maxDefault) };
 }

@@ -1,6 +1,12 @@
 import type { z } from 'zod';
 import type { FairQueueBackend } from './fair-backend.ts';
-import { compilePool, compileTenant, type poolSettingsSchema, type TenantSettings } from './pool-config.ts';
+import {
+  type CompiledPool,
+  compilePool,
+  compileTenant,
+  type poolSettingsSchema,
+  type TenantSettings,
+} from './pool-config.ts';
 
 /**
  * Publishes how a pool is run, for every process at once; it holds from the next dispatch on. What waits, what is
@@ -42,10 +48,9 @@ export async function parkCredential(
 
 /** Whether no credential of the pool could ever hold a call of this size, so that it must not be accepted. */
 export function exceedsEveryCeiling(
-  settings: z.input<typeof poolSettingsSchema>,
+  pool: CompiledPool,
   call: { input: number; output: number; max: number },
 ): boolean {
-  const pool = compilePool(settings);
   const amounts = reservationOf(pool, call);
   const scopes = pool.credentials.map(({ scope }) => pool.scopes[scope] ?? []);
   return (

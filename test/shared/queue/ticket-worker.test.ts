@@ -40,6 +40,7 @@ afterAll(async () => {
   await server.stop();
 });
 
+const tokens = { input: 1, output: 1, max: 1 };
 let pools = 0;
 let id: PoolId;
 let queue: PoolQueue;
@@ -47,7 +48,7 @@ let started: { stop(): Promise<unknown> }[];
 let errors: unknown[];
 beforeEach(async () => {
   id = { provider: 'p', pool: `pool${pools++}` };
-  queue = new PoolQueue(id, redis);
+  queue = new PoolQueue(id, redis, systemClock);
   await queue.start();
   started = [queue];
   errors = [];
@@ -57,7 +58,7 @@ afterEach(async () => {
 });
 
 const add = (job: string, options: { priority?: number; delayMs?: number } = {}) =>
-  queue.enqueue({ tenant: 't', job }, { priority: 5, delayMs: 0, ...options });
+  queue.enqueue({ tenant: 't', job }, { priority: 5, tokens, delayMs: 0, ...options });
 const addMany = async (count: number, prefix = 'job') => {
   const jobs = Array.from({ length: count }, (_, index) => `${prefix}${index}`);
   await Promise.all(jobs.map((job) => add(job)));
@@ -106,6 +107,7 @@ describe.each([
       workerId: over.workerId ?? 'w1',
       concurrency: over.concurrency ?? 8,
       connection: redis,
+      grantMaxAgeMs: 60_000,
       settings: workers,
       clock: systemClock,
       telemetry: undefined,
@@ -327,7 +329,7 @@ describe.each([
     const producer = new Queue(id.pool, bullOptions(id, redis, undefined));
     started.push({ stop: () => producer.close() });
     const other = { provider: 'p', pool: `${id.pool}-other` };
-    const otherQueue = new PoolQueue(other, redis);
+    const otherQueue = new PoolQueue(other, redis, systemClock);
     started.push(otherQueue);
     const handled: string[] = [];
     const handle = async ({ ticket }: HeldTicket) => {
@@ -338,7 +340,7 @@ describe.each([
     await start(handle);
     await start(handle, { pool: other });
     await add('resting');
-    await otherQueue.enqueue({ tenant: 't', job: 'working' }, { priority: 5, delayMs: 0 });
+    await otherQueue.enqueue({ tenant: 't', job: 'working' }, { priority: 5, tokens, delayMs: 0 });
     await until('the other works', () => handled.length > 0);
     expect(handled).toEqual(['working']);
     await producer.resume();

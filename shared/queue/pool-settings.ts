@@ -1,0 +1,54 @@
+import type { ProviderSettings, Settings } from '#config/schema.ts';
+import type { PoolSettings, TenantSettings } from './fair/pool-config.ts';
+import type { PoolId } from './pool-queue.ts';
+
+const dayMs = 86_400_000;
+
+/** How a pool is shared and what its provider allows, as the scripts take it. */
+export function poolSettingsOf(
+  { providers }: Pick<Settings, 'providers'>,
+  id: PoolId,
+): Partial<PoolSettings> {
+  const provider = providers[id.provider]!;
+  const pool = provider.pools[id.pool]!;
+  const credentials = provider.credentials.map(({ id: credential, weight, limit_scope }) => ({
+    id: credential,
+    scope: limit_scope ?? credential,
+    weight,
+  }));
+  const ceilings = ceilingsOf(pool);
+  return {
+    inputWeight: pool.input_weight,
+    outputWeight: pool.output_weight,
+    accounting: pool.token_accounting,
+    burndown: pool.burndown,
+    guardMs: pool.guard_ms,
+    credentials,
+    scopes: Object.fromEntries(credentials.map(({ scope }) => [scope, ceilings])),
+  };
+}
+
+function ceilingsOf(pool: ProviderSettings['pools'][string]): PoolSettings['scopes'][string] {
+  const { rpm, tpm, itpm, otpm, rpd, tpd, concurrency } = pool.ceilings;
+  const windowMs = pool.window_seconds * 1_000;
+  const sliceMs = pool.slice_ms;
+  const rows = [
+    { dimension: 'requests', amount: rpm, windowMs, sliceMs },
+    { dimension: 'tokens', amount: tpm, windowMs, sliceMs },
+    { dimension: 'input_tokens', amount: itpm, windowMs, sliceMs },
+    { dimension: 'output_tokens', amount: otpm, windowMs, sliceMs },
+    { dimension: 'requests', amount: rpd, windowMs: dayMs, sliceMs: undefined },
+    { dimension: 'tokens', amount: tpd, windowMs: dayMs, sliceMs: undefined },
+    { dimension: 'concurrency', amount: concurrency, windowMs, sliceMs: undefined },
+  ] as const;
+  return rows.flatMap(({ amount, ...row }) => (amount === undefined ? [] : [{ ...row, amount }]));
+}
+
+/** Weights and caps of all tenants. */
+export function tenantSettingsOf({ customers }: Pick<Settings, 'customers'>): Record<string, TenantSettings> {
+  const entries = Object.entries(customers).map(([tenant, { weight, concurrency_max }]) => [
+    tenant,
+    { weight, concurrency: concurrency_max },
+  ]);
+  return Object.fromEntries(entries) as Record<string, TenantSettings>;
+}
