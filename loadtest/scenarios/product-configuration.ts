@@ -58,7 +58,7 @@ function ceilingKeys(plan: DrainPlan): Record<string, unknown> {
   return {
     ceilings: amounts[plan.dimension],
     window_seconds: plan.windowSeconds,
-    token_accounting: plan.dimension === 'itpm-otpm' ? 'actual' : 'input_plus_max_tokens',
+    token_accounting: plan.dimension === 'itpm-otpm' ? 'input_plus_output_actual' : 'input_plus_max',
     ...(plan.shape === 'slices' ? { slice_ms: plan.sliceMs } : {}),
   };
 }

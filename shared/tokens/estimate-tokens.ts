@@ -23,7 +23,9 @@ const weightOf: Record<FeatureName, number> = {
 const weights = featureNames.map((name) => weightOf[name]);
 
 /** Tokens a chat message costs beside its text (role and separators). */
-const tokensPerMessage = 4;
+const tokensPerMessage = 3;
+/** What providers that count characters take for a token. */
+const charactersPerToken = 4;
 /** Tokens of an image or a file given inline; providers count by size, which a prompt does not tell. */
 const tokensPerAttachment = 1_000;
 /** Deepest nesting that is walked; bodies are bounded before. */
@@ -37,17 +39,24 @@ export function estimateTextTokens(text: string): number {
   return Math.ceil(tokens);
 }
 
-function tokensOfValue(value: unknown, depth: number): number {
-  if (typeof value === 'string')
-    return value.startsWith('data:') ? tokensPerAttachment : estimateTextTokens(value);
-  if (typeof value === 'number') return 1;
-  if (typeof value !== 'object' || value === null || depth > deepest) return 0;
-  let tokens = 0;
-  for (const [key, inner] of Object.entries(value)) {
-    tokens +=
-      key === 'data' && typeof inner === 'string' ? tokensPerAttachment : tokensOfValue(inner, depth + 1);
+interface Measure {
+  tokens: number;
+  characters: number;
+}
+
+function measure(value: unknown, depth: number, into: Measure): void {
+  if (typeof value === 'string') {
+    const inline = value.startsWith('data:');
+    into.tokens += inline ? tokensPerAttachment : estimateTextTokens(value);
+    if (!inline) into.characters += value.length;
+  } else if (typeof value === 'number') {
+    into.tokens++;
+  } else if (typeof value === 'object' && value !== null && depth <= deepest) {
+    for (const [key, inner] of Object.entries(value)) {
+      if (key === 'data' && typeof inner === 'string') into.tokens += tokensPerAttachment;
+      else if (key !== 'role') measure(inner, depth + 1, into);
+    }
   }
-  return tokens;
 }
 
 /** The fields of a body that become part of the prompt. */
@@ -62,12 +71,16 @@ const promptFields = [
   'response_format',
 ];
 
-/** Estimated input tokens of a call's body, whatever its dialect. */
+/**
+ * Estimated input tokens of a call's body, whatever its dialect. Providers that reserve at admission go by the number
+ * of characters (OpenAI and Azure document it), so it is never less than that.
+ */
 export function estimateInputTokens(body: Record<string, unknown>): number {
-  let tokens = 0;
-  for (const field of promptFields) if (body[field] !== undefined) tokens += tokensOfValue(body[field], 0);
+  const measured: Measure = { tokens: 0, characters: 0 };
+  for (const field of promptFields) if (body[field] !== undefined) measure(body[field], 0, measured);
   const messages = Array.isArray(body.messages) ? body.messages.length : 1;
-  return tokens + messages * tokensPerMessage;
+  const byCharacters = Math.ceil(measured.characters / charactersPerToken);
+  return Math.max(measured.tokens, byCharacters) + messages * tokensPerMessage;
 }
 
 /** Output that is expected of a call that allows more, until its tenant's own calls tell better. */
