@@ -43,35 +43,35 @@ end
 -- Lets a lane with work take part. Idle credit is lost, debt is kept.
 function lanes.join(tenant, sequence)
   local laneKey = key.lanePrefix .. tenant
-  local lane = rcall('HMGET', laneKey, 'member', 'parked', 'counter')
+  local lane = call('HMGET', laneKey, 'member', 'parked', 'counter')
   if lane[1] or lane[2] then return end
-  local first = rcall('ZRANGE', key.lanes, 0, 0, 'WITHSCORES')
-  local lift = tonumber(first[2] or (pool.loaded and pool.virtualTime) or rcall('HGET', key.pool, 'virtualTime') or 0)
+  local first = call('ZRANGE', key.lanes, 0, 0, 'WITHSCORES')
+  local lift = tonumber(first[2] or (pool.loaded and pool.virtualTime) or call('HGET', key.pool, 'virtualTime') or 0)
   local member = lanes.memberOf(sequence, tenant)
-  rcall('ZADD', key.lanes, math.max(tonumber(lane[3] or 0), lift), member)
-  rcall('HSET', laneKey, 'member', member, 'lift', lift)
-  rcall('PERSIST', laneKey)
+  call('ZADD', key.lanes, math.max(tonumber(lane[3] or 0), lift), member)
+  call('HSET', laneKey, 'member', member, 'lift', lift)
+  call('PERSIST', laneKey)
 end
 
 -- Takes a lane out; it keeps its counter. `parked` when work is left.
 function lanes.leave(tenant, member, counter, parked)
   local laneKey = key.lanePrefix .. tenant
-  rcall('ZREM', key.lanes, member)
-  rcall('HDEL', laneKey, 'member')
+  call('ZREM', key.lanes, member)
+  call('HDEL', laneKey, 'member')
   if parked then
-    rcall('HSET', laneKey, 'counter', counter, 'parked', '1')
-    rcall('SADD', key.parked, tenant)
+    call('HSET', laneKey, 'counter', counter, 'parked', '1')
+    call('SADD', key.parked, tenant)
   else
-    rcall('HSET', laneKey, 'counter', counter)
-    rcall('PEXPIRE', laneKey, pool.read().config.laneIdleMs)
+    call('HSET', laneKey, 'counter', counter)
+    call('PEXPIRE', laneKey, pool.read().config.laneIdleMs)
   end
 end
 
 -- A parked lane may try again; dispatch parks it anew if it is still not eligible.
 function lanes.unpark(tenant)
-  local head = rcall('ZRANGE', key.jobsPrefix .. tenant, 0, 0)[1]
-  rcall('HDEL', key.lanePrefix .. tenant, 'parked')
-  rcall('SREM', key.parked, tenant)
+  local head = call('ZRANGE', key.jobsPrefix .. tenant, 0, 0)[1]
+  call('HDEL', key.lanePrefix .. tenant, 'parked')
+  call('SREM', key.parked, tenant)
   if head then lanes.join(tenant, tonumber(string.sub(head, 1, lanes.sequenceDigits), 16)) end
 end
 
@@ -80,12 +80,12 @@ end
 function lanes.enter(jobId, ticket, priority)
   local class = math.min(priority > 0 and priority or ticket.class, lanes.classMax)
   local member = lanes.memberOf(ticket.sequence, jobId)
-  rcall('ZADD', key.prioritized, class * lanes.scorePerClass + ticket.sequence % lanes.scorePerClass + lanes.ownScores, jobId)
-  rcall('ZADD', key.jobsPrefix .. ticket.tenant, class * lanes.scorePerClass + ticket.dueSeconds, member)
+  call('ZADD', key.prioritized, class * lanes.scorePerClass + ticket.sequence % lanes.scorePerClass + lanes.ownScores, jobId)
+  call('ZADD', key.jobsPrefix .. ticket.tenant, class * lanes.scorePerClass + ticket.dueSeconds, member)
   lanes.join(ticket.tenant, ticket.sequence)
   -- While a head waits for its ceilings nobody looks; a job that is now the head of its lane may fit earlier.
-  local blockedUntil = pool.loaded and pool.blockedUntil or tonumber(rcall('HGET', key.pool, 'blockedUntil') or 0)
-  if blockedUntil > nowMs and rcall('ZRANGE', key.jobsPrefix .. ticket.tenant, 0, 0)[1] == member then
+  local blockedUntil = pool.loaded and pool.blockedUntil or tonumber(call('HGET', key.pool, 'blockedUntil') or 0)
+  if blockedUntil > nowMs and call('ZRANGE', key.jobsPrefix .. ticket.tenant, 0, 0)[1] == member then
     pool.unblock()
     return 0
   end
@@ -96,18 +96,18 @@ end
 -- to. True when a parked lane may take part again.
 function lanes.jobLeft(tenant, released, delta)
   local laneKey = key.lanePrefix .. tenant
-  local lane = rcall('HMGET', laneKey, 'member', 'counter', 'lift', 'running', 'parked')
+  local lane = call('HMGET', laneKey, 'member', 'counter', 'lift', 'running', 'parked')
   -- A lane that was forgotten while somebody still held a job of it starts anew.
   local running = tonumber(lane[4] or 0) - (released and 1 or 0)
   if delta ~= 0 and lane[1] then
-    local counter = tonumber(rcall('ZSCORE', key.lanes, lane[1])) + delta
-    rcall('ZADD', key.lanes, math.max(counter, tonumber(lane[3])), lane[1])
-    if lane[4] then rcall('HSET', laneKey, 'running', math.max(0, running)) end
+    local counter = tonumber(call('ZINCRBY', key.lanes, delta, lane[1]))
+    if counter < tonumber(lane[3]) then call('ZADD', key.lanes, lane[3], lane[1]) end
+    if lane[4] then call('HSET', laneKey, 'running', math.max(0, running)) end
   elseif delta ~= 0 and lane[2] then
     local counter = math.max(tonumber(lane[2]) + delta, tonumber(lane[3]))
-    rcall('HSET', laneKey, 'running', math.max(0, running), 'counter', counter)
+    call('HSET', laneKey, 'running', math.max(0, running), 'counter', counter)
   elseif lane[4] then
-    rcall('HSET', laneKey, 'running', math.max(0, running))
+    call('HSET', laneKey, 'running', math.max(0, running))
   end
   if lane[5] then lanes.unpark(tenant) end
   return lane[5] and true
@@ -115,7 +115,7 @@ end
 
 -- `<weight> <most at once, 0 for any number> <paused>` of a tenant.
 function lanes.settingsOf(tenant)
-  local text = rcall('HGET', key.tenants, tenant)
+  local text = call('HGET', key.tenants, tenant)
   if not text then return 1, pool.read().config.tenantConcurrency, false end
   local weight, atOnce, paused = string.match(text, '^(%S+) (%S+) (%S+)$')
   return tonumber(weight), tonumber(atOnce), paused == '1'
