@@ -10,7 +10,7 @@
 --- @include "calls"
 --- @include "clock"
 --- @include "pool"
---- @include "lanes"
+--- @include "entries"
 --- @include "bullmq:deduplicateJob"
 --- @include "bullmq:storeJob"
 --- @include "bullmq:getOrSetMaxEvents"
@@ -48,8 +48,8 @@ if arg.deadlineMs ~= '' then
   local leadMs = pool.read().config.deadlineLeadMs
   ticket.dueSeconds = math.max(0, math.floor((tonumber(arg.deadlineMs) - leadMs) / 1000))
 end
-call('HSET', jobKey, 'ticket', lanes.formatTicket(ticket))
-local blockedUntil = lanes.enter(jobId, ticket, options['priority'] or 0)
+call('HSET', jobKey, 'ticket', entries.formatTicket(ticket))
+local blockedUntil = entries.enterLane(jobId, ticket, options['priority'] or 0)
 pool.write()
 
 -- While a head waits for its ceilings, an idle worker need only know until when.

@@ -9,6 +9,7 @@
 --- @include "calls"
 --- @include "clock"
 --- @include "pool"
+--- @lazy "entries"
 --- @include "lanes"
 
 local budget = tonumber(arg.jobsMax)
@@ -27,7 +28,7 @@ call('HDEL', key.pool, 'blockedUntil')
 while budget > 0 do
   local tenant = call('SRANDMEMBER', key.parked)
   if not tenant then break end
-  if emptyLane(tenant) then lanes.unpark(tenant) end
+  if emptyLane(tenant) then entries.unparkLane(tenant) end
 end
 while budget > 0 do
   local first = call('ZRANGE', key.lanes, 0, 0, 'WITHSCORES')

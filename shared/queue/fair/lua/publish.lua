@@ -9,11 +9,12 @@
 --- @include "calls"
 --- @include "clock"
 --- @include "pool"
+--- @lazy "entries"
 --- @include "lanes"
 
 for tenant, settings in pairs(cjson.decode(arg.tenants)) do
   call('HSET', key.tenants, tenant, settings)
-  if call('HEXISTS', key.lanePrefix .. tenant, 'parked') == 1 then lanes.unpark(tenant) end
+  if call('HEXISTS', key.lanePrefix .. tenant, 'parked') == 1 then entries.unparkLane(tenant) end
 end
 if arg.configuration ~= '' then
   local config = cjson.decode(arg.configuration)

@@ -7,8 +7,8 @@
 --- @include "calls"
 --- @include "clock"
 --- @include "pool"
---- @include "ceilings"
---- @include "reserve"
+--- @lazy "reserve"
+--- @lazy "entries"
 --- @include "lanes"
 --- @include "leases"
 --- @include "grants"
@@ -18,7 +18,7 @@ local held = call('HMGET', key.jobPrefix .. arg.leavingJobId, 'ticket', 'grant')
 local status = removeInBullmq(KEYS, ARGV)
 if status == 1 and held[1] then
   local ticket = lanes.parseTicket(held[1])
-  call('ZREM', key.jobsPrefix .. ticket.tenant, lanes.memberOf(ticket.sequence, arg.leavingJobId))
+  call('ZREM', key.jobsPrefix .. ticket.tenant, entries.memberOf(ticket.sequence, arg.leavingJobId))
   grants.settle(arg.leavingJobId, held[2])
   -- The head that everybody waits for may have been this one.
   if pool.unblock() then call('ZADD', key.marker, 0, '0') end

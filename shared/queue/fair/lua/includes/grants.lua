@@ -8,7 +8,7 @@ local grants = {}
 function grants.pack(tenant, weight, cost, credential, scope, reservation)
   local config = pool.config
   return cmsgpack.pack({
-    tenant, pool.nowMs, credential, scope, weight, cost, config.inputWeight, config.outputWeight, reserve.settles(),
+    tenant, pool.nowMs, credential, scope, weight, cost, config.inputWeight, config.outputWeight, scope ~= '-' and reserve.settles(),
     reservation[2], reservation[3], reservation[4],
   })
 end

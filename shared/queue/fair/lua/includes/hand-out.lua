@@ -12,6 +12,12 @@ local dispatch = {
   recheckMs = 1000,
 }
 
+-- Whether BullMQ put something where it is to be taken in from.
+function dispatch.hasIntake()
+  return call('LLEN', key.wait) > 0 or call('ZCOUNT', key.prioritized, 0, '+inf') > 0
+    or #call('ZRANGEBYSCORE', key.delayed, 0, (nowMs + 1) * 0x1000 - 1, 'LIMIT', 0, 1) > 0
+end
+
 -- How many more jobs BullMQ's own settings allow now: its pause, its concurrency, its limiter; how long the limiter
 -- refuses, in milliseconds; and the limiter's window, when there is one.
 function dispatch.allowedByQueue(count)
@@ -163,7 +169,7 @@ function dispatch.handOut(count)
   local jobs = {}
   pool.read()
   leases.releaseEnded()
-  local leftOver = intake.takeAll()
+  local leftOver = dispatch.hasIntake() and intake.takeAll()
   local allowed, limitedMs, limiterDurationMs = dispatch.allowedByQueue(count)
   if allowed <= 0 then return { jobs, -1, limitedMs } end
 

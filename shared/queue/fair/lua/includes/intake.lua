@@ -3,7 +3,8 @@
   jobs). They enter their lane here, at the next dispatch. A job that was in its lane before takes its old place: the
   head, unless more urgent work has come. Bounded per call; the caller is told when something is left.
 ]]
-local intake = { max = 64 }
+local intake = {}
+local most = 64
 
 function intake.whole(value, fallback)
   return type(value) == 'number' and value >= 0 and math.floor(value) or fallback
@@ -40,13 +41,13 @@ function intake.take(jobId)
     ticket = lanes.parseTicket(job[3])
   else
     ticket = intake.makeTicket(job[1])
-    call('HSET', jobKey, 'ticket', lanes.formatTicket(ticket))
+    call('HSET', jobKey, 'ticket', entries.formatTicket(ticket))
   end
-  lanes.enter(jobId, ticket, tonumber(job[2] or 0))
+  entries.enterLane(jobId, ticket, tonumber(job[2] or 0))
 end
 
 function intake.takeDelayed()
-  local jobIds = call('ZRANGEBYSCORE', key.delayed, 0, (nowMs + 1) * 0x1000 - 1, 'LIMIT', 0, intake.max)
+  local jobIds = call('ZRANGEBYSCORE', key.delayed, 0, (nowMs + 1) * 0x1000 - 1, 'LIMIT', 0, most)
   for _, jobId in ipairs(jobIds) do
     call('ZREM', key.delayed, jobId)
     call('HSET', key.jobPrefix .. jobId, 'delay', 0)
@@ -58,7 +59,7 @@ end
 
 function intake.takeWaiting()
   local taken = 0
-  while taken < intake.max do
+  while taken < most do
     local jobId = call('RPOP', key.wait)
     if not jobId then break end
     intake.take(jobId)
@@ -68,12 +69,12 @@ function intake.takeWaiting()
 end
 
 function intake.takePrioritized()
-  local jobIds = call('ZRANGEBYSCORE', key.prioritized, 0, '+inf', 'LIMIT', 0, intake.max)
+  local jobIds = call('ZRANGEBYSCORE', key.prioritized, 0, '+inf', 'LIMIT', 0, most)
   for _, jobId in ipairs(jobIds) do intake.take(jobId) end
   return #jobIds
 end
 
 -- True when more may be left than this call was allowed to take in.
 function intake.takeAll()
-  return math.max(intake.takeDelayed(), intake.takeWaiting(), intake.takePrioritized()) == intake.max
+  return math.max(intake.takeDelayed(), intake.takeWaiting(), intake.takePrioritized()) == most
 end

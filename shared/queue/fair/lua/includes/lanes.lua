@@ -15,22 +15,12 @@
   A sequence is 12 hex digits, so ties are broken by arrival. BullMQ's `prioritized` set holds the same job ids with
   scores below zero; whatever else is in there, or in `wait`, was put there by BullMQ and is taken in by intake.lua.
 ]]
-local lanes = {
-  sequenceDigits = 12,
-  scorePerClass = 0x100000000,
-  ownScores = -0x20000000000000,
-  classMax = 0x1FFFFF,
-}
+local lanes = {}
 
-function lanes.memberOf(sequence, name) return string.format('%012x', sequence) .. name end
-function lanes.nameOf(member) return string.sub(member, lanes.sequenceDigits + 1) end
+-- Members begin with a sequence of 12 hex digits.
+function lanes.nameOf(member) return string.sub(member, 13) end
 
 -- A ticket is a field of its job: `<sequence> <class> <due second> <input> <expected output> <max output> <tenant>`.
-function lanes.formatTicket(ticket)
-  return string.format('%d %d %d %d %d %d %s', ticket.sequence, ticket.class, ticket.dueSeconds, ticket.input,
-    ticket.output, ticket.max, ticket.tenant)
-end
-
 function lanes.parseTicket(text)
   local sequence, class, due, input, output, max, tenant =
     string.match(text, '^(%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (.*)$')
@@ -38,19 +28,6 @@ function lanes.parseTicket(text)
     sequence = tonumber(sequence), class = tonumber(class), dueSeconds = tonumber(due), input = tonumber(input),
     output = tonumber(output), max = tonumber(max), tenant = tenant,
   }
-end
-
--- Lets a lane with work take part. Idle credit is lost, debt is kept.
-function lanes.join(tenant, sequence)
-  local laneKey = key.lanePrefix .. tenant
-  local lane = call('HMGET', laneKey, 'member', 'parked', 'counter')
-  if lane[1] or lane[2] then return end
-  local first = call('ZRANGE', key.lanes, 0, 0, 'WITHSCORES')
-  local lift = tonumber(first[2] or (pool.loaded and pool.virtualTime) or call('HGET', key.pool, 'virtualTime') or 0)
-  local member = lanes.memberOf(sequence, tenant)
-  call('ZADD', key.lanes, math.max(tonumber(lane[3] or 0), lift), member)
-  call('HSET', laneKey, 'member', member, 'lift', lift)
-  call('PERSIST', laneKey)
 end
 
 -- Takes a lane out; it keeps its counter. `parked` when work is left.
@@ -65,31 +42,6 @@ function lanes.leave(tenant, member, counter, parked)
     call('HSET', laneKey, 'counter', counter)
     call('PEXPIRE', laneKey, pool.read().config.laneIdleMs)
   end
-end
-
--- A parked lane may try again; dispatch parks it anew if it is still not eligible.
-function lanes.unpark(tenant)
-  local head = call('ZRANGE', key.jobsPrefix .. tenant, 0, 0)[1]
-  call('HDEL', key.lanePrefix .. tenant, 'parked')
-  call('SREM', key.parked, tenant)
-  if head then lanes.join(tenant, tonumber(string.sub(head, 1, lanes.sequenceDigits), 16)) end
-end
-
--- Puts a waiting job into its lane, at the place its class, due time and arrival give it. A BullMQ priority is its class
--- before the ticket's own, and may have been changed since.
-function lanes.enter(jobId, ticket, priority)
-  local class = math.min(priority > 0 and priority or ticket.class, lanes.classMax)
-  local member = lanes.memberOf(ticket.sequence, jobId)
-  call('ZADD', key.prioritized, class * lanes.scorePerClass + ticket.sequence % lanes.scorePerClass + lanes.ownScores, jobId)
-  call('ZADD', key.jobsPrefix .. ticket.tenant, class * lanes.scorePerClass + ticket.dueSeconds, member)
-  lanes.join(ticket.tenant, ticket.sequence)
-  -- While a head waits for its ceilings nobody looks; a job that is now the head of its lane may fit earlier.
-  local blockedUntil = pool.loaded and pool.blockedUntil or tonumber(call('HGET', key.pool, 'blockedUntil') or 0)
-  if blockedUntil > nowMs and call('ZRANGE', key.jobsPrefix .. ticket.tenant, 0, 0)[1] == member then
-    pool.unblock()
-    return 0
-  end
-  return blockedUntil
 end
 
 -- A job of the lane is no longer in hand, and `delta` of its charge is corrected; never below what the lane was lifted
@@ -109,7 +61,7 @@ function lanes.jobLeft(tenant, released, delta)
   elseif lane[4] then
     call('HSET', laneKey, 'running', math.max(0, running))
   end
-  if lane[5] then lanes.unpark(tenant) end
+  if lane[5] then entries.unparkLane(tenant) end
   return lane[5] and true
 end
 

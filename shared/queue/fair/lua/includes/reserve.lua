@@ -11,6 +11,7 @@
   Requests always count, also failed ones; without usage a reservation stays as it is.
 ]]
 local reserve = {}
+--- @include "ceilings"
 
 -- Amounts by dimension; the fifth is concurrency.
 function reserve.amountsFor(ticket)
