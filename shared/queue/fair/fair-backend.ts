@@ -36,6 +36,7 @@ import {
   type FairReply,
   type FairScriptName,
   fairScripts,
+  type LeaveReply,
 } from './fair-scripts.ts';
 import { type Grant, parseGrant } from './grant.ts';
 import { placeOf, type Usage, usageOf } from './ticket-place.ts';
@@ -80,6 +81,7 @@ export interface ClaimRequest {
 const nobody: ClaimRequest = { count: 0, tokenPrefix: '' };
 const oneFor = (token: string): ClaimRequest => ({ count: 1, tokenPrefix: token });
 const keepNothing = { count: 0 };
+const nothingClaimed: DispatchReply = [[], -1, 0];
 const jobsClearedAtOnce = 2_000;
 /** BullMQ's range of scores for a priority, and how far ours lie below it (lanes.lua). */
 const scorePerPriority = 2 ** 32;
@@ -100,8 +102,6 @@ interface Leaving {
   restored?: boolean;
   /** The job's hash may be gone. */
   removesJob?: boolean;
-  /** The token of a job of which nothing is to be kept. */
-  plainFinish?: string | undefined;
   /** Reply of BullMQ's script that says that the job did not leave. */
   staysOn?: number;
   next?: ClaimRequest;
@@ -178,14 +178,20 @@ export class FairQueueBackend extends RedisQueueBackend {
 
   override async moveToCompleted(...parameters: Parameters<Base['moveToCompleted']>) {
     const [job, returnValue, removeOnComplete, token, fetchNext] = parameters;
-    const json = JSON.stringify(returnValue);
-    const finished = this.moveToCompletedArgs(job, json, removeOnComplete, token, false);
-    const plainFinish = this.#plainFinish(removeOnComplete, token);
-    const leaving = { jobId: job.id!, usage: usageOf(returnValue), removesJob: true, plainFinish };
-    return {
-      result: await this.#finish(finished, leaving, token, fetchNext),
-      finishedOn: finishedOnOf(finished),
-    };
+    const finished = this.moveToCompletedArgs(
+      job,
+      JSON.stringify(returnValue),
+      removeOnComplete,
+      token,
+      false,
+    );
+    const next = fetchNext && !this.closing ? oneFor(token) : nobody;
+    const leaving = { jobId: job.id!, usage: usageOf(returnValue), removesJob: true, next };
+    const plain = this.#keepsNothing(removeOnComplete)
+      ? await this.#completePlainly(leaving, token)
+      : undefined;
+    const claims = plain ?? (await this.#leave('finish', finished, 'moveToFinished', leaving));
+    return { result: next === nobody ? [] : this.#nextJob(claims), finishedOn: finishedOnOf(finished) };
   }
 
   override async moveToFailed(...parameters: Parameters<Base['moveToFailed']>) {
@@ -203,20 +209,12 @@ export class FairQueueBackend extends RedisQueueBackend {
    *
    * @throws as BullMQ's moveToCompleted
    */
-  async complete(
-    job: MinimalJob,
-    token: string,
-    usage: Usage | undefined,
-    next: ClaimRequest,
-  ): Promise<Claims> {
+  async complete(job: MinimalJob, token: string, usage: Usage | undefined, next = nobody): Promise<Claims> {
+    const leaving = { jobId: job.id!, usage, removesJob: true, next };
+    const plain = this.#keepsNothing(keepNothing) ? await this.#completePlainly(leaving, token) : undefined;
+    if (plain) return plain;
     const args = this.moveToCompletedArgs(job, '"ok"', keepNothing, token, false);
-    return this.#leave('finish', args, 'moveToFinished', {
-      jobId: job.id!,
-      usage,
-      removesJob: true,
-      plainFinish: this.#plainFinish(keepNothing, token),
-      next,
-    });
+    return this.#leave('finish', args, 'moveToFinished', leaving);
   }
 
   override async moveToDelayed(
@@ -297,10 +295,32 @@ export class FairQueueBackend extends RedisQueueBackend {
     return foreign.map((count, index) => count + counts[index]![1]);
   }
 
-  /** The token, when nothing is to be kept of a completed job: neither itself, nor events, nor metrics. */
-  #plainFinish(removeOnComplete: boolean | number | KeepJobs | undefined, token: string): string | undefined {
+  /** Whether nothing is kept of a completed job: neither itself, nor events, nor metrics. */
+  #keepsNothing(removeOnComplete: boolean | number | KeepJobs | undefined): boolean {
     const keep = this.getKeepJobs(removeOnComplete, this.#options.removeOnComplete);
-    return !this.#fair.events && keep.count === 0 && !this.#options.metrics ? token : undefined;
+    return !this.#fair.events && keep.count === 0 && !this.#options.metrics;
+  }
+
+  /** Completes a job that leaves nothing behind; undefined when there is more to it, and nothing was done. */
+  async #completePlainly(
+    { jobId, usage, next = nobody }: Leaving,
+    token: string,
+  ): Promise<Claims | undefined> {
+    const args = {
+      leavingJobId: jobId,
+      usedInput: usage?.in ?? '',
+      usedOutput: usage?.out ?? '',
+      tokenHeld: token,
+    };
+    const [status, reply]: LeaveReply =
+      next.count === 0
+        ? [await this.runScript('complete', { args })]
+        : await this.runScript('completeNext', { args: { ...args, ...this.#claimArgs(next) } });
+    if (status < 0)
+      throw this.finishedErrors({ code: status, jobId, command: 'moveToFinished', state: 'active' });
+    if (status === 1) return undefined;
+    this.#grants.delete(jobId);
+    return this.#claims(reply ?? nothingClaimed, next);
   }
 
   async #putBack(jobId: string, token: string, restored: boolean) {
@@ -326,7 +346,7 @@ export class FairQueueBackend extends RedisQueueBackend {
     name: 'finish' | 'delay' | 'retry' | 'putBack' | 'awaitChildren',
     flat: Flat,
     command: string,
-    { jobId, usage, restored, removesJob, staysOn, plainFinish, next = nobody }: Leaving,
+    { jobId, usage, restored, removesJob, staysOn, next = nobody }: Leaving,
   ): Promise<Claims & { status: number }> {
     const args = {
       leavingJobId: jobId,
@@ -335,14 +355,12 @@ export class FairQueueBackend extends RedisQueueBackend {
       restored: restored ? 1 : 0,
       removesJob: removesJob ? 1 : 0,
       staysOn: staysOn ?? '',
-      plainFinish: plainFinish === undefined ? 0 : 1,
-      tokenHeld: plainFinish ?? '',
       ...this.#claimArgs(next),
     };
     const [status, reply] = await this.runScript(name, { ...splitFlat(name, flat), args });
     if (status < 0) throw this.finishedErrors({ code: status, jobId, command, state: 'active' });
     if (status !== staysOn) this.#grants.delete(jobId);
-    return { status, ...this.#claims(reply ?? [[], -1, 0], next) };
+    return { status, ...this.#claims(reply ?? nothingClaimed, next) };
   }
 
   #claims([jobs, comeBackMs, limitedMs]: DispatchReply, request: ClaimRequest): Claims {
@@ -386,7 +404,7 @@ export class FairQueueBackend extends RedisQueueBackend {
 
   #arguments<Name extends FairScriptName>(name: Name, call: FairCall<Name>, keys: KeysMap): unknown[] {
     return callArguments(name, call, {
-      keys: keys as Record<string, string>,
+      queueKey: keys['']!,
       suppliedNowMs: this.#fair.suppliedNowMs?.() ?? '',
       mutedEvents: !this.#fair.events,
     });

@@ -1,25 +1,35 @@
 import { fairKeys } from '#shared/redis/keys.ts';
 import { expandScript } from './lua-source.ts';
 
-/** Keys every script gets, after those of the BullMQ script it wraps: fields of `key` in Lua. */
-const bullmqKeyNames = [
-  'wait',
-  'active',
-  'prioritized',
-  'delayed',
-  'completed',
-  'events',
-  'meta',
-  'marker',
-  'limiter',
-  'id',
-  'stalled',
-] as const;
-const fairKeyNames = ['pool', 'tenants', 'lanes', 'parked', 'leases'] as const;
-const keyNames = [...bullmqKeyNames, ...fairKeyNames];
-/** Prefixes of keys that a script completes (fields of `key` too). */
-const prefixNames = ['jobPrefix', 'lanePrefix', 'jobsPrefix', 'slotsPrefix'] as const;
-/** What every call says: fields of `arg`, as are a script's own arguments. */
+const fairSuffixes = fairKeys('');
+/** What `key.name` in Lua stands for: the queue's key with this at its end. Those of prefixes the script completes. */
+const suffixes: Record<string, string> = {
+  ...Object.fromEntries(
+    [
+      'wait',
+      'active',
+      'prioritized',
+      'delayed',
+      'completed',
+      'events',
+      'meta',
+      'marker',
+      'limiter',
+      'id',
+      'stalled',
+    ].map((name) => [name, name]),
+  ),
+  pool: fairSuffixes.pool,
+  tenants: fairSuffixes.tenants,
+  lanes: fairSuffixes.lanes,
+  parked: fairSuffixes.parked,
+  leases: fairSuffixes.leases,
+  jobPrefix: '',
+  lanePrefix: fairSuffixes.lane,
+  jobsPrefix: fairSuffixes.jobs,
+  slotsPrefix: fairSuffixes.slots,
+};
+/** What every call says; `arg.name` in Lua, as for a script's own arguments. */
 const commonArgs = ['suppliedNowMs', 'mutedEvents'] as const;
 const claimArgs = [
   'count',
@@ -30,16 +40,8 @@ const claimArgs = [
   'limiterMax',
   'limiterDurationMs',
 ] as const;
-const leaveArgs = [
-  'leavingJobId',
-  'usedInput',
-  'usedOutput',
-  'restored',
-  'removesJob',
-  'staysOn',
-  'plainFinish',
-  'tokenHeld',
-] as const;
+const leaveArgs = ['leavingJobId', 'usedInput', 'usedOutput', 'restored', 'removesJob', 'staysOn'] as const;
+const completeArgs = ['leavingJobId', 'usedInput', 'usedOutput', 'tokenHeld'] as const;
 const addArgs = [
   'packedArgs',
   'data',
@@ -76,22 +78,33 @@ interface Definition<Arg extends string> {
   allowOutOfMemory?: boolean;
 }
 
+/**
+ * Puts keys and arguments where Lua names them. Names, not locals: Lua looks through all captured locals whenever a
+ * function captures one, which cost more than the commands of a dispatch.
+ */
+function resolveNames(text: string, argsFrom: number, args: readonly string[]): string {
+  return text
+    .replace(/(?<![\w.])key\.(\w+)/g, (whole, name: string) =>
+      suffixes[name] === undefined
+        ? whole
+        : suffixes[name]
+          ? `(queueKey .. '${suffixes[name]}')`
+          : 'queueKey',
+    )
+    .replace(/(?<![\w.])arg\.(\w+)/g, (whole, name: string) =>
+      args.includes(name) ? `ARGV[${argsFrom + args.indexOf(name) + 1}]` : whole,
+    );
+}
+
 function define<Arg extends string>(definition: Definition<Arg>): FairScript<Arg> {
   const { file, wraps, args } = definition;
   const keysFrom = wraps ? Number(wraps.script.split('-').at(-1)) : 0;
-  const argsFrom = wraps?.args ?? 0;
-  const fields = (from: number, table: string, names: readonly string[]) =>
-    names.map((name, index) => `  ${name} = ${table}[${from + index + 1}],`).join('\n');
-  // Tables, not locals: Lua looks through all captured locals whenever a function captures one.
-  const prelude = [
-    `local key = {\n${fields(keysFrom, 'KEYS', keyNames)}\n${fields(argsFrom, 'ARGV', prefixNames)}\n}`,
-    `local arg = {\n${fields(argsFrom + prefixNames.length, 'ARGV', [...commonArgs, ...args])}\n}`,
-  ].join('\n');
+  const body = resolveNames(expandScript(file, wraps?.script), wraps?.args ?? 0, [...commonArgs, ...args]);
   const shebang = `#!lua${definition.allowOutOfMemory ? ' flags=allow-oom' : ''}`;
   return {
     command: `sluice:${definition.command ?? file.replace('.lua', '')}`,
-    text: `${shebang}\n${prelude}\n${expandScript(file, wraps?.script)}`,
-    numberOfKeys: keysFrom + keyNames.length,
+    text: `${shebang}\nlocal queueKey = KEYS[${keysFrom + 1}]\n${body}`,
+    numberOfKeys: keysFrom + 1,
     args,
   };
 }
@@ -108,6 +121,12 @@ const leave = (command: string, script: string, args: number) =>
 export const fairScripts = {
   add: define({ file: 'add.lua', args: addArgs }),
   dispatch: define({ file: 'dispatch.lua', args: claimArgs, allowOutOfMemory: true }),
+  complete: define({ file: 'complete.lua', args: completeArgs, allowOutOfMemory: true }),
+  completeNext: define({
+    file: 'complete-next.lua',
+    args: [...completeArgs, ...claimArgs],
+    allowOutOfMemory: true,
+  }),
   finish: leave('finish', 'moveToFinished-14', 9),
   delay: leave('delay', 'moveToDelayed-11', 9),
   retry: leave('retry', 'retryJob-11', 6),
@@ -129,11 +148,13 @@ type ArgsOf<Name extends FairScriptName> = (typeof fairScripts)[Name]['args'][nu
 
 /** Jobs as `[fields, id, grant]`, when to ask again, how long BullMQ's limiter refuses. */
 export type DispatchReply = [jobs: [string[], string, string][], comeBackMs: number, limitedMs: number];
-type LeaveReply = [status: number, DispatchReply?];
+export type LeaveReply = [status: number, DispatchReply?];
 
 export interface FairReply {
   add: string | number;
   dispatch: DispatchReply;
+  complete: number;
+  completeNext: LeaveReply;
   finish: LeaveReply;
   delay: LeaveReply;
   retry: LeaveReply;
@@ -154,35 +175,28 @@ export interface FairCall<Name extends FairScriptName> {
 }
 
 export interface CallContext {
-  /** BullMQ's keys of the queue. */
-  keys: Record<string, string>;
+  /** What all keys of the queue begin with. */
+  queueKey: string;
   suppliedNowMs: number | '';
   mutedEvents: boolean;
 }
 
 /** Keys of a script that belong to the BullMQ script it wraps. */
 export function bullmqKeyCount(name: FairScriptName): number {
-  return fairScripts[name].numberOfKeys - keyNames.length;
+  return fairScripts[name].numberOfKeys - 1;
 }
 
 /** Keys and arguments of a call, flat, as the client takes them. */
 export function callArguments<Name extends FairScriptName>(
   name: Name,
   call: FairCall<Name>,
-  { keys, suppliedNowMs, mutedEvents }: CallContext,
+  { queueKey, suppliedNowMs, mutedEvents }: CallContext,
 ): unknown[] {
-  const jobPrefix = keys['']!;
-  const fair = fairKeys(jobPrefix);
   const args = call.args as Record<string, unknown>;
   return [
     ...(call.bullmqKeys ?? []),
-    ...bullmqKeyNames.map((name) => keys[name]),
-    ...fairKeyNames.map((name) => fair[name]),
+    queueKey,
     ...(call.bullmqArgs ?? []),
-    jobPrefix,
-    fair.lane,
-    fair.jobs,
-    fair.slots,
     suppliedNowMs,
     mutedEvents ? 1 : 0,
     ...fairScripts[name].args.map((arg) => args[arg]),

@@ -5,7 +5,7 @@ import { dirname, join } from 'node:path';
 /** The scripts build on BullMQ's Lua as it is in this release, and were tested with no other. */
 const bullmqVersion = '6.7.0';
 
-const directive = /^--- @(include|wrapped) "?([\w:/-]+)"?.*$/gm;
+const directive = /^--- @(include|lazy|wrapped) "?([\w:/-]+)"?.*$/gm;
 /** BullMQ's name for redis.call; in ours it is defined once, by calls.lua. */
 const ownCall = /^\s*local rcall = redis\.call;?\s*$/gm;
 
@@ -43,14 +43,31 @@ function wrapBullmq(functionName: string, script: string): string {
 }
 
 /**
- * Expands one of our scripts: `--- @include "name"` takes lua/includes/name.lua, `--- @include "bullmq:name"` BullMQ's
- * include of that name from the installed package, and `--- @wrapped name` the BullMQ script `wrapped` as a function.
+ * A module that costs nothing until it is used: defining a function takes Lua longer than most commands take Redis, and
+ * does so again in every call of the script.
+ */
+function lazyModule(name: string, text: string): string {
+  const body = text.replace(`local ${name} = {}\n`, '');
+  return [
+    `local ${name} = setmetatable({}, { __index = function(${name}, wanted)`,
+    `setmetatable(${name}, nil)`,
+    body,
+    `return ${name}[wanted]`,
+    'end })',
+  ].join('\n');
+}
+
+/**
+ * Expands one of our scripts: `--- @include "name"` takes lua/includes/name.lua, `--- @lazy "name"` takes it as a module
+ * that is defined when it is first used, `--- @include "bullmq:name"` is BullMQ's include of that name from the installed
+ * package, and `--- @wrapped name` the BullMQ script `wrapped` as a function.
  */
 export function expandScript(file: string, wrapped?: string): string {
   const seen = new Set<string>();
   const expand = (text: string): string =>
     text.replace(directive, (_, kind: string, name: string) => {
       if (kind === 'wrapped') return wrapBullmq(name, wrapped!);
+      if (kind === 'lazy') return lazyModule(name, expand(readOwn(`includes/${name}.lua`)));
       if (name.startsWith('bullmq:')) {
         const included = join(commands, 'includes', `${name.slice('bullmq:'.length)}.lua`);
         if (seen.has(included)) return '';

@@ -10,7 +10,7 @@
 --- @include "calls"
 --- @include "clock"
 --- @include "pool"
---- @include "lanes"
+--- @include "entries"
 --- @include "bullmq:deduplicateJob"
 --- @include "bullmq:storeJob"
 --- @include "bullmq:getOrSetMaxEvents"
@@ -23,15 +23,15 @@ local parentKey, parentDependenciesKey, parent = args[5], args[6], args[7]
 local repeatJobKey, deduplicationKey, timestamp = args[8], args[9], args[4]
 local parentData
 if parentKey ~= nil then
-  if rcall('EXISTS', parentKey) ~= 1 then return -5 end
+  if call('EXISTS', parentKey) ~= 1 then return -5 end
   parentData = cjson.encode(parent)
 end
 
-local sequence = rcall('INCR', key.id)
+local sequence = call('INCR', key.id)
 local jobId = args[2] == '' and tostring(sequence) or args[2]
 local jobKey = key.jobPrefix .. jobId
 local maxEvents = arg.mutedEvents == '1' and 0 or getOrSetMaxEvents(key.meta)
-if args[2] ~= '' and rcall('EXISTS', jobKey) == 1 then
+if args[2] ~= '' and call('EXISTS', jobKey) == 1 then
   return handleDuplicatedJob(jobKey, jobId, parentKey, parent, parentData, parentDependenciesKey, key.completed,
     key.events, maxEvents, timestamp, args[10])
 end
@@ -48,14 +48,14 @@ if arg.deadlineMs ~= '' then
   local leadMs = pool.read().config.deadlineLeadMs
   ticket.dueSeconds = math.max(0, math.floor((tonumber(arg.deadlineMs) - leadMs) / 1000))
 end
-rcall('HSET', jobKey, 'ticket', lanes.formatTicket(ticket))
-local blockedUntil = lanes.enter(jobId, ticket, options['priority'] or 0)
+call('HSET', jobKey, 'ticket', entries.formatTicket(ticket))
+local blockedUntil = entries.enterLane(jobId, ticket, options['priority'] or 0)
 pool.write()
 
 -- While a head waits for its ceilings, an idle worker need only know until when.
 if not isQueuePausedOrMaxed(key.meta, key.active) then
-  if blockedUntil > nowMs then rcall('ZADD', key.marker, blockedUntil, '2') else rcall('ZADD', key.marker, 0, '0') end
+  if blockedUntil > nowMs then call('ZADD', key.marker, blockedUntil, '2') else call('ZADD', key.marker, 0, '0') end
 end
 rcall('XADD', key.events, 'MAXLEN', '~', maxEvents, '*', 'event', 'waiting', 'jobId', jobId)
-if parentDependenciesKey ~= nil then rcall('SADD', parentDependenciesKey, jobKey) end
+if parentDependenciesKey ~= nil then call('SADD', parentDependenciesKey, jobKey) end
 return jobId

@@ -9,28 +9,29 @@
 --- @include "calls"
 --- @include "clock"
 --- @include "pool"
+--- @lazy "entries"
 --- @include "lanes"
 
 local budget = tonumber(arg.jobsMax)
 
 local function emptyLane(tenant)
-  local members = rcall('ZRANGE', key.jobsPrefix .. tenant, 0, budget - 1)
+  local members = call('ZRANGE', key.jobsPrefix .. tenant, 0, budget - 1)
   for _, member in ipairs(members) do
-    if rcall('ZADD', key.prioritized, 'XX', 'CH', 0, lanes.nameOf(member)) == 1 then rcall('ZADD', key.marker, 0, '0') end
-    rcall('ZREM', key.jobsPrefix .. tenant, member)
+    if call('ZADD', key.prioritized, 'XX', 'CH', 0, lanes.nameOf(member)) == 1 then call('ZADD', key.marker, 0, '0') end
+    call('ZREM', key.jobsPrefix .. tenant, member)
   end
   budget = budget - #members
   return budget > 0
 end
 
-rcall('HDEL', key.pool, 'blockedUntil')
+call('HDEL', key.pool, 'blockedUntil')
 while budget > 0 do
-  local tenant = rcall('SRANDMEMBER', key.parked)
+  local tenant = call('SRANDMEMBER', key.parked)
   if not tenant then break end
-  if emptyLane(tenant) then lanes.unpark(tenant) end
+  if emptyLane(tenant) then entries.unparkLane(tenant) end
 end
 while budget > 0 do
-  local first = rcall('ZRANGE', key.lanes, 0, 0, 'WITHSCORES')
+  local first = call('ZRANGE', key.lanes, 0, 0, 'WITHSCORES')
   if not first[1] then return 0 end
   if emptyLane(lanes.nameOf(first[1])) then lanes.leave(lanes.nameOf(first[1]), first[1], tonumber(first[2]), false) end
 end

@@ -9,12 +9,12 @@
 --- @include "calls"
 --- @include "clock"
 --- @include "pool"
---- @include "ceilings"
---- @include "reserve"
+--- @lazy "reserve"
+--- @lazy "entries"
 --- @include "lanes"
 --- @include "leases"
 --- @include "grants"
---- @include "intake"
+--- @lazy "intake"
 --- @include "hand-out"
 
 local reply = dispatch.handOut(tonumber(arg.count))

@@ -9,11 +9,12 @@
 --- @include "calls"
 --- @include "clock"
 --- @include "pool"
+--- @lazy "entries"
 --- @include "lanes"
 
 for tenant, settings in pairs(cjson.decode(arg.tenants)) do
-  rcall('HSET', key.tenants, tenant, settings)
-  if rcall('HEXISTS', key.lanePrefix .. tenant, 'parked') == 1 then lanes.unpark(tenant) end
+  call('HSET', key.tenants, tenant, settings)
+  if call('HEXISTS', key.lanePrefix .. tenant, 'parked') == 1 then entries.unparkLane(tenant) end
 end
 if arg.configuration ~= '' then
   local config = cjson.decode(arg.configuration)
@@ -25,13 +26,13 @@ if arg.configuration ~= '' then
   for name in pairs(before.ceilings.windows) do
     if not kept[name] then
       before.ceilings.windows[name], before.ceilings.pacers[name] = nil, nil
-      rcall('DEL', key.slotsPrefix .. name)
+      call('DEL', key.slotsPrefix .. name)
     end
   end
   pool.changed = true
-  rcall('HSET', key.pool, 'config', cmsgpack.pack(config))
+  call('HSET', key.pool, 'config', cmsgpack.pack(config))
 end
 pool.read().blockedUntil = 0
 pool.write()
-if rcall('HEXISTS', key.meta, 'paused') == 0 then rcall('ZADD', key.marker, 0, '0') end
+if call('HEXISTS', key.meta, 'paused') == 0 then call('ZADD', key.marker, 0, '0') end
 return 1

@@ -7,21 +7,21 @@
 --- @include "calls"
 --- @include "clock"
 --- @include "pool"
---- @include "ceilings"
---- @include "reserve"
+--- @lazy "reserve"
+--- @lazy "entries"
 --- @include "lanes"
 --- @include "leases"
 --- @include "grants"
 --- @wrapped removeInBullmq
 
-local held = rcall('HMGET', key.jobPrefix .. arg.leavingJobId, 'ticket', 'grant')
+local held = call('HMGET', key.jobPrefix .. arg.leavingJobId, 'ticket', 'grant')
 local status = removeInBullmq(KEYS, ARGV)
 if status == 1 and held[1] then
   local ticket = lanes.parseTicket(held[1])
-  rcall('ZREM', key.jobsPrefix .. ticket.tenant, lanes.memberOf(ticket.sequence, arg.leavingJobId))
-  grants.settle(arg.leavingJobId, held[1], held[2])
+  call('ZREM', key.jobsPrefix .. ticket.tenant, entries.memberOf(ticket.sequence, arg.leavingJobId))
+  grants.settle(arg.leavingJobId, held[2])
   -- The head that everybody waits for may have been this one.
-  if pool.unblock() then rcall('ZADD', key.marker, 0, '0') end
+  if pool.unblock() then call('ZADD', key.marker, 0, '0') end
   pool.write()
 end
 return status

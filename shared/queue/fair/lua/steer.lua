@@ -22,5 +22,5 @@ end
 pool.blockedUntil = 0
 pool.changed = true
 pool.write()
-if rcall('ZCARD', key.lanes) > 0 and rcall('HEXISTS', key.meta, 'paused') == 0 then rcall('ZADD', key.marker, 0, '0') end
+if call('ZCARD', key.lanes) > 0 and call('HEXISTS', key.meta, 'paused') == 0 then call('ZADD', key.marker, 0, '0') end
 return cooldowns[arg.credentialId] or 0

@@ -23,14 +23,14 @@ local limits = {
 }
 
 function limits.readSlot(ceiling, slot)
-  local value = rcall('HGET', key.slotsPrefix .. ceiling.key, slot)
+  local value = call('HGET', key.slotsPrefix .. ceiling.key, slot)
   if not value then return nil end
   local amount, following = string.match(value, '^(%S+) (%S+)$')
   return tonumber(amount), tonumber(following)
 end
 
 function limits.writeSlot(ceiling, slot, amount, following)
-  rcall('HSET', key.slotsPrefix .. ceiling.key, slot, amount .. ' ' .. following)
+  call('HSET', key.slotsPrefix .. ceiling.key, slot, amount .. ' ' .. following)
 end
 
 -- The window of a ceiling, without what is too old to count.
@@ -50,12 +50,12 @@ function limits.windowOf(ceiling)
   -- From here on slots are deleted, so what remains must be written.
   pool.changed = true
   if window[1] > slot then -- The clock went back: grants.nothing is known about ages, so all of it counts from now on.
-    rcall('DEL', slotsKey)
+    call('DEL', slotsKey)
     window[1], window[2], window[4] = slot, window[3], 0
     return window
   end
   if window[1] <= newestEndedSlot then
-    if window[4] ~= 0 then rcall('DEL', slotsKey) end
+    if window[4] ~= 0 then call('DEL', slotsKey) end
     window[2], window[3], window[4] = 0, 0, 0
     return window
   end
@@ -66,7 +66,7 @@ function limits.windowOf(ceiling)
       window[3], window[4] = window[2], 0
       break
     end
-    rcall('HDEL', slotsKey, window[4])
+    call('HDEL', slotsKey, window[4])
     window[3] = window[3] - amount
     window[4] = following ~= window[1] and following or 0
     expiries = expiries + 1
@@ -116,7 +116,7 @@ function limits.charge(ceiling, cost)
   if slot ~= window[1] then
     if window[2] ~= 0 or window[4] ~= 0 then
       limits.writeSlot(ceiling, window[1], window[2], slot)
-      rcall('PEXPIRE', key.slotsPrefix .. ceiling.key, 2 * ceiling.spanMs + limits.slotsKeptMs)
+      call('PEXPIRE', key.slotsPrefix .. ceiling.key, 2 * ceiling.spanMs + limits.slotsKeptMs)
       if window[4] == 0 then window[4] = window[1] end
     end
     window[1], window[2] = slot, 0

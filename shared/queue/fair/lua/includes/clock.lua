@@ -1,6 +1,6 @@
 --[[ Redis time in milliseconds, unless a test supplies one. ]]
 local nowMs = tonumber(arg.suppliedNowMs)
 if not nowMs then
-  local time = redis.call('TIME')
+  local time = call('TIME')
   nowMs = time[1] * 1000 + math.floor(time[2] / 1000)
 end

@@ -12,22 +12,28 @@ local dispatch = {
   recheckMs = 1000,
 }
 
+-- Whether BullMQ put something where it is to be taken in from.
+function dispatch.hasIntake()
+  return call('LLEN', key.wait) > 0 or call('ZCOUNT', key.prioritized, 0, '+inf') > 0
+    or #call('ZRANGEBYSCORE', key.delayed, 0, (nowMs + 1) * 0x1000 - 1, 'LIMIT', 0, 1) > 0
+end
+
 -- How many more jobs BullMQ's own settings allow now: its pause, its concurrency, its limiter; how long the limiter
 -- refuses, in milliseconds; and the limiter's window, when there is one.
 function dispatch.allowedByQueue(count)
-  local meta = rcall('HMGET', key.meta, 'paused', 'concurrency', 'max', 'duration')
+  local meta = call('HMGET', key.meta, 'paused', 'concurrency', 'max', 'duration')
   if meta[1] then return 0, 0 end
-  if meta[2] then count = math.min(count, tonumber(meta[2]) - rcall('LLEN', key.active)) end
+  if meta[2] then count = math.min(count, tonumber(meta[2]) - call('LLEN', key.active)) end
   local limit = tonumber(meta[3]) or tonumber(arg.limiterMax)
   if not limit then return count, 0 end
-  local used = tonumber(rcall('GET', key.limiter) or 0)
-  if used >= limit then return 0, math.max(0, rcall('PTTL', key.limiter)) end
+  local used = tonumber(call('GET', key.limiter) or 0)
+  if used >= limit then return 0, math.max(0, call('PTTL', key.limiter)) end
   return math.min(count, limit - used), 0, tonumber(meta[4]) or tonumber(arg.limiterDurationMs)
 end
 
 -- The lane that is next, unless it is not eligible: then it is parked. A table of what serving it needs.
 function dispatch.nextLane(tenants)
-  local first = rcall('ZRANGE', key.lanes, 0, 0, 'WITHSCORES')
+  local first = call('ZRANGE', key.lanes, 0, 0, 'WITHSCORES')
   if not first[1] then return nil, 'empty' end
   local tenant = lanes.nameOf(first[1])
   local lane = tenants[tenant]
@@ -35,7 +41,7 @@ function dispatch.nextLane(tenants)
     local weight, atOnce, paused = lanes.settingsOf(tenant)
     lane = { tenant = tenant, weight = weight, atOnce = atOnce, paused = paused, started = 0 }
     lane.key, lane.jobsKey = key.lanePrefix .. tenant, key.jobsPrefix .. tenant
-    if atOnce > 0 then lane.running = tonumber(rcall('HGET', lane.key, 'running') or 0) end
+    if atOnce > 0 then lane.running = tonumber(call('HGET', lane.key, 'running') or 0) end
     tenants[tenant] = lane
   end
   lane.member, lane.counter = first[1], tonumber(first[2])
@@ -46,30 +52,30 @@ function dispatch.nextLane(tenants)
   return lane
 end
 
--- The credential and reservation of a job; false when its ceilings do not admit it yet (pool.blockedUntil).
-function dispatch.admit(ticket)
-  local reservation = reserve.amountsFor(ticket)
+-- The credential that admits the reservation; nil when none does yet (pool.blockedUntil).
+function dispatch.admit(reservation)
   local credential, soonest, _, oversize = reserve.choose(reservation)
-  if credential then
-    reserve.charge(credential, reservation)
-    return credential.id, credential.scope, reservation
-  end
+  if credential then return credential end
   -- No wait would ever help: the worker is to refuse it.
-  if oversize then return '!oversize', '-', { 0, 0, 0, 0 } end
+  if oversize then return { id = '!oversize', scope = '-' } end
   pool.blockedUntil = soonest < math.huge and soonest or nowMs + dispatch.recheckMs
-  return false
+  return nil
 end
 
--- Locks the job for its worker and stamps it. Returns its fields as the worker will see them.
-function dispatch.activate(jobId, fields, starts, grantText, token)
+-- Locks the job for its worker and stamps it; `fields` are what the worker will see.
+function dispatch.activate(jobId, fields, starts, grant, token)
   local jobKey = key.jobPrefix .. jobId
-  if token ~= '0' then rcall('SET', jobKey .. ':lock', token, 'PX', arg.lockMs) end
-  local stamp = { 'processedOn', nowMs, 'ats', starts, 'grant', grantText }
-  if arg.workerName ~= '' then stamp[7], stamp[8] = 'pb', arg.workerName end
-  rcall('HSET', jobKey, unpack(stamp))
-  for _, part in ipairs(stamp) do fields[#fields + 1] = part end
+  if token ~= '0' then call('SET', jobKey .. ':lock', token, 'PX', arg.lockMs) end
+  local named = arg.workerName ~= ''
+  if named then
+    call('HSET', jobKey, 'processedOn', nowMs, 'ats', starts, 'grant', grant, 'pb', arg.workerName)
+  else
+    call('HSET', jobKey, 'processedOn', nowMs, 'ats', starts, 'grant', grant)
+  end
+  local last = #fields
+  fields[last + 1], fields[last + 2], fields[last + 3], fields[last + 4] = 'processedOn', nowMs, 'ats', starts
+  if named then fields[last + 5], fields[last + 6] = 'pb', arg.workerName end
   rcall('XADD', key.events, '*', 'event', 'active', 'jobId', jobId, 'prev', 'waiting')
-  return fields
 end
 
 --[[
@@ -79,9 +85,9 @@ end
 function dispatch.serve(tenants, token)
   local lane, outcome = dispatch.nextLane(tenants)
   if not lane then return nil, outcome end
-  local heads = rcall('ZRANGE', lane.jobsKey, 0, 1)
+  local heads = call('ZRANGE', lane.jobsKey, 0, 1)
   local jobId = heads[1] and lanes.nameOf(heads[1])
-  local fields = jobId and rcall('HGETALL', key.jobPrefix .. jobId) or {}
+  local fields = jobId and call('HGETALL', key.jobPrefix .. jobId) or {}
   local ticketText, starts, isFailing
   for index = 1, #fields, 2 do
     local name = fields[index]
@@ -89,39 +95,38 @@ function dispatch.serve(tenants, token)
     elseif name == 'ats' then starts = tonumber(fields[index + 1])
     elseif name == 'defa' then isFailing = true end
   end
-  -- A head that was removed, or moved elsewhere, is not ours to hand out.
-  if not ticketText or not rcall('ZSCORE', key.prioritized, jobId) then
-    if heads[1] then rcall('ZREM', lane.jobsKey, heads[1]) end
-    if not heads[2] then lanes.leave(lane.tenant, lane.member, lane.counter, false) end
-    return nil, 'dropped'
-  end
-
-  local ticket = lanes.parseTicket(ticketText)
+  local ticket = ticketText and lanes.parseTicket(ticketText)
   local credential, scope, reservation, cost = '-', '-', { 0, 0, 0, 0 }, 0
-  if not isFailing then -- BullMQ fails such a job without running it.
+  local admitted
+  if ticket and not isFailing then -- A failing one BullMQ fails without running it.
     if pool.limited then
-      credential, scope, reservation = dispatch.admit(ticket)
-      if not credential then return nil, 'blocked' end
+      local amounts = reserve.amountsFor(ticket)
+      admitted = dispatch.admit(amounts)
+      if not admitted then return nil, 'blocked' end
+      credential, scope = admitted.id, admitted.scope
+      if scope ~= '-' then reservation = amounts end
     end
     cost = pool.config.inputWeight * ticket.input + pool.config.outputWeight * ticket.output
   end
 
-  rcall('ZREM', lane.jobsKey, heads[1])
-  rcall('ZREM', key.prioritized, jobId)
+  if heads[1] then call('ZREM', lane.jobsKey, heads[1]) end
+  -- A head that was removed, or moved elsewhere, is not ours to hand out.
+  if not ticket or call('ZREM', key.prioritized, jobId) == 0 then
+    if not heads[2] then lanes.leave(lane.tenant, lane.member, lane.counter, false) end
+    return nil, 'dropped'
+  end
+  if scope ~= '-' then reserve.charge(admitted, reservation) end
   pool.virtualTime = math.max(pool.virtualTime, lane.counter)
   lane.started = lane.started + 1
   local counter = lane.counter + cost / lane.weight
   if heads[2] then
-    rcall('ZADD', key.lanes, counter, lane.member)
+    call('ZADD', key.lanes, counter, lane.member)
   else
     lanes.leave(lane.tenant, lane.member, counter, false)
   end
-  local grantText = grants.format({
-    timeMs = pool.nowMs, credential = credential, scope = scope, weight = lane.weight, cost = cost,
-    reservation = reservation,
-  })
-  fields = dispatch.activate(jobId, fields, (starts or 0) + 1, grantText, token)
-  return { fields, jobId, grantText, leases.memberOf(scope, jobId, lane.tenant) }
+  local grant = grants.pack(lane.tenant, lane.weight, cost, credential, scope, reservation)
+  dispatch.activate(jobId, fields, (starts or 0) + 1, grant, token)
+  return { fields, jobId, pool.nowMs .. ' ' .. credential, leases.memberOf(scope, jobId, lane.tenant) }
 end
 
 -- What all jobs of a call have in common is written once.
@@ -132,13 +137,13 @@ function dispatch.writeStarted(jobs, tenants, limiterDurationMs)
     ids[index] = job[2]
     ends[2 * index - 1], ends[2 * index], job[4] = endMs, job[4], nil
   end
-  rcall('LPUSH', key.active, unpack(ids))
-  rcall('ZADD', key.leases, unpack(ends))
+  call('LPUSH', key.active, unpack(ids))
+  call('ZADD', key.leases, unpack(ends))
   for _, lane in pairs(tenants) do
-    if lane.started > 0 then rcall('HINCRBY', lane.key, 'running', lane.started) end
+    if lane.started > 0 then call('HINCRBY', lane.key, 'running', lane.started) end
   end
-  if limiterDurationMs and rcall('INCRBY', key.limiter, #jobs) == #jobs then
-    rcall('PEXPIRE', key.limiter, math.floor(math.abs(limiterDurationMs)))
+  if limiterDurationMs and call('INCRBY', key.limiter, #jobs) == #jobs then
+    call('PEXPIRE', key.limiter, math.floor(math.abs(limiterDurationMs)))
   end
 end
 
@@ -147,13 +152,13 @@ function dispatch.tokenAt(index)
 end
 
 function dispatch.nextDelayedMs()
-  local score = rcall('ZRANGE', key.delayed, 0, 0, 'WITHSCORES')[2]
+  local score = call('ZRANGE', key.delayed, 0, 0, 'WITHSCORES')[2]
   return score and math.floor(tonumber(score) / 0x1000)
 end
 
 -- Something may fit that did not, and this caller takes nothing: an idle worker is to look.
 function dispatch.wakeIdle()
-  if rcall('HEXISTS', key.meta, 'paused') == 0 then rcall('ZADD', key.marker, 0, '0') end
+  if call('HEXISTS', key.meta, 'paused') == 0 then call('ZADD', key.marker, 0, '0') end
 end
 
 --[[
@@ -164,7 +169,7 @@ function dispatch.handOut(count)
   local jobs = {}
   pool.read()
   leases.releaseEnded()
-  local leftOver = intake.takeAll()
+  local leftOver = dispatch.hasIntake() and intake.takeAll()
   local allowed, limitedMs, limiterDurationMs = dispatch.allowedByQueue(count)
   if allowed <= 0 then return { jobs, -1, limitedMs } end
 
@@ -180,11 +185,11 @@ function dispatch.handOut(count)
 
   -- Idle workers learn what this call leaves behind, and this one, if it has places left, when to come back.
   local blocked, dueMs = pool.blockedUntil > nowMs, nil
-  if leftOver or (not blocked and outcome ~= 'empty' and rcall('ZCARD', key.lanes) > 0) then
-    rcall('ZADD', key.marker, 0, '0')
+  if leftOver or (not blocked and outcome ~= 'empty' and call('ZCARD', key.lanes) > 0) then
+    call('ZADD', key.marker, 0, '0')
   else
     dueMs = dispatch.nextDelayedMs()
-    if dueMs and #jobs > 0 then rcall('ZADD', key.marker, dueMs, '1') end
+    if dueMs and #jobs > 0 then call('ZADD', key.marker, dueMs, '1') end
   end
   if #jobs == count then return { jobs, -1, 0 } end
   local wakeAtMs = math.min(blocked and pool.blockedUntil or math.huge, dueMs or math.huge)

@@ -3,7 +3,8 @@
   jobs). They enter their lane here, at the next dispatch. A job that was in its lane before takes its old place: the
   head, unless more urgent work has come. Bounded per call; the caller is told when something is left.
 ]]
-local intake = { max = 64 }
+local intake = {}
+local most = 64
 
 function intake.whole(value, fallback)
   return type(value) == 'number' and value >= 0 and math.floor(value) or fallback
@@ -11,45 +12,45 @@ end
 
 -- The ticket of a job that has none yet, from its data; what is no ticket of ours shares the lane without a name.
 function intake.makeTicket(data)
-  local fine, call = pcall(cjson.decode, data)
-  if not fine or type(call) ~= 'table' then call = {} end
-  local dueMs = intake.whole(call.deadline, nil)
+  local fine, said = pcall(cjson.decode, data)
+  if not fine or type(said) ~= 'table' then said = {} end
+  local dueMs = intake.whole(said.deadline, nil)
   if dueMs then dueMs = math.max(0, dueMs - pool.read().config.deadlineLeadMs) end
-  dueMs = dueMs or intake.whole(call.arrival, nowMs)
+  dueMs = dueMs or intake.whole(said.arrival, nowMs)
   return {
-    sequence = rcall('INCR', key.id), dueSeconds = math.floor(dueMs / 1000),
-    input = intake.whole(call.input, 1), output = intake.whole(call.output, 0), max = intake.whole(call.max, intake.whole(call.output, 0)),
-    tenant = type(call.tenant) == 'string' and call.tenant or '*', class = intake.whole(call.class, -1) + 1,
+    sequence = call('INCR', key.id), dueSeconds = math.floor(dueMs / 1000),
+    input = intake.whole(said.input, 1), output = intake.whole(said.output, 0), max = intake.whole(said.max, intake.whole(said.output, 0)),
+    tenant = type(said.tenant) == 'string' and said.tenant or '*', class = intake.whole(said.class, -1) + 1,
   }
 end
 
 function intake.take(jobId)
   local jobKey = key.jobPrefix .. jobId
-  local job = rcall('HMGET', jobKey, 'data', 'priority', 'ticket', 'grant')
+  local job = call('HMGET', jobKey, 'data', 'priority', 'ticket', 'grant')
   if not job[1] then
-    rcall('ZREM', key.prioritized, jobId)
+    call('ZREM', key.prioritized, jobId)
     return
   end
   -- A job that comes back with a grant was lost by its worker: it may have been sent, so it stays charged.
   if job[4] then
-    grants.settle(jobId, job[3], job[4])
-    rcall('HDEL', jobKey, 'grant')
+    grants.settle(jobId, job[4])
+    call('HDEL', jobKey, 'grant')
   end
   local ticket
   if job[3] then
     ticket = lanes.parseTicket(job[3])
   else
     ticket = intake.makeTicket(job[1])
-    rcall('HSET', jobKey, 'ticket', lanes.formatTicket(ticket))
+    call('HSET', jobKey, 'ticket', entries.formatTicket(ticket))
   end
-  lanes.enter(jobId, ticket, tonumber(job[2] or 0))
+  entries.enterLane(jobId, ticket, tonumber(job[2] or 0))
 end
 
 function intake.takeDelayed()
-  local jobIds = rcall('ZRANGEBYSCORE', key.delayed, 0, (nowMs + 1) * 0x1000 - 1, 'LIMIT', 0, intake.max)
+  local jobIds = call('ZRANGEBYSCORE', key.delayed, 0, (nowMs + 1) * 0x1000 - 1, 'LIMIT', 0, most)
   for _, jobId in ipairs(jobIds) do
-    rcall('ZREM', key.delayed, jobId)
-    rcall('HSET', key.jobPrefix .. jobId, 'delay', 0)
+    call('ZREM', key.delayed, jobId)
+    call('HSET', key.jobPrefix .. jobId, 'delay', 0)
     rcall('XADD', key.events, '*', 'event', 'waiting', 'jobId', jobId, 'prev', 'delayed')
     intake.take(jobId)
   end
@@ -58,8 +59,8 @@ end
 
 function intake.takeWaiting()
   local taken = 0
-  while taken < intake.max do
-    local jobId = rcall('RPOP', key.wait)
+  while taken < most do
+    local jobId = call('RPOP', key.wait)
     if not jobId then break end
     intake.take(jobId)
     taken = taken + 1
@@ -68,12 +69,12 @@ function intake.takeWaiting()
 end
 
 function intake.takePrioritized()
-  local jobIds = rcall('ZRANGEBYSCORE', key.prioritized, 0, '+inf', 'LIMIT', 0, intake.max)
+  local jobIds = call('ZRANGEBYSCORE', key.prioritized, 0, '+inf', 'LIMIT', 0, most)
   for _, jobId in ipairs(jobIds) do intake.take(jobId) end
   return #jobIds
 end
 
 -- True when more may be left than this call was allowed to take in.
 function intake.takeAll()
-  return math.max(intake.takeDelayed(), intake.takeWaiting(), intake.takePrioritized()) == intake.max
+  return math.max(intake.takeDelayed(), intake.takeWaiting(), intake.takePrioritized()) == most
 end

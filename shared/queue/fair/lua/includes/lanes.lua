@@ -15,22 +15,12 @@
   A sequence is 12 hex digits, so ties are broken by arrival. BullMQ's `prioritized` set holds the same job ids with
   scores below zero; whatever else is in there, or in `wait`, was put there by BullMQ and is taken in by intake.lua.
 ]]
-local lanes = {
-  sequenceDigits = 12,
-  scorePerClass = 0x100000000,
-  ownScores = -0x20000000000000,
-  classMax = 0x1FFFFF,
-}
+local lanes = {}
 
-function lanes.memberOf(sequence, name) return string.format('%012x', sequence) .. name end
-function lanes.nameOf(member) return string.sub(member, lanes.sequenceDigits + 1) end
+-- Members begin with a sequence of 12 hex digits.
+function lanes.nameOf(member) return string.sub(member, 13) end
 
 -- A ticket is a field of its job: `<sequence> <class> <due second> <input> <expected output> <max output> <tenant>`.
-function lanes.formatTicket(ticket)
-  return string.format('%d %d %d %d %d %d %s', ticket.sequence, ticket.class, ticket.dueSeconds, ticket.input,
-    ticket.output, ticket.max, ticket.tenant)
-end
-
 function lanes.parseTicket(text)
   local sequence, class, due, input, output, max, tenant =
     string.match(text, '^(%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (.*)$')
@@ -40,82 +30,44 @@ function lanes.parseTicket(text)
   }
 end
 
--- Lets a lane with work take part. Idle credit is lost, debt is kept.
-function lanes.join(tenant, sequence)
-  local laneKey = key.lanePrefix .. tenant
-  local lane = rcall('HMGET', laneKey, 'member', 'parked', 'counter')
-  if lane[1] or lane[2] then return end
-  local first = rcall('ZRANGE', key.lanes, 0, 0, 'WITHSCORES')
-  local lift = tonumber(first[2] or (pool.loaded and pool.virtualTime) or rcall('HGET', key.pool, 'virtualTime') or 0)
-  local member = lanes.memberOf(sequence, tenant)
-  rcall('ZADD', key.lanes, math.max(tonumber(lane[3] or 0), lift), member)
-  rcall('HSET', laneKey, 'member', member, 'lift', lift)
-  rcall('PERSIST', laneKey)
-end
-
 -- Takes a lane out; it keeps its counter. `parked` when work is left.
 function lanes.leave(tenant, member, counter, parked)
   local laneKey = key.lanePrefix .. tenant
-  rcall('ZREM', key.lanes, member)
-  rcall('HDEL', laneKey, 'member')
+  call('ZREM', key.lanes, member)
+  call('HDEL', laneKey, 'member')
   if parked then
-    rcall('HSET', laneKey, 'counter', counter, 'parked', '1')
-    rcall('SADD', key.parked, tenant)
+    call('HSET', laneKey, 'counter', counter, 'parked', '1')
+    call('SADD', key.parked, tenant)
   else
-    rcall('HSET', laneKey, 'counter', counter)
-    rcall('PEXPIRE', laneKey, pool.read().config.laneIdleMs)
+    call('HSET', laneKey, 'counter', counter)
+    call('PEXPIRE', laneKey, pool.read().config.laneIdleMs)
   end
-end
-
--- A parked lane may try again; dispatch parks it anew if it is still not eligible.
-function lanes.unpark(tenant)
-  local head = rcall('ZRANGE', key.jobsPrefix .. tenant, 0, 0)[1]
-  rcall('HDEL', key.lanePrefix .. tenant, 'parked')
-  rcall('SREM', key.parked, tenant)
-  if head then lanes.join(tenant, tonumber(string.sub(head, 1, lanes.sequenceDigits), 16)) end
-end
-
--- Puts a waiting job into its lane, at the place its class, due time and arrival give it. A BullMQ priority is its class
--- before the ticket's own, and may have been changed since.
-function lanes.enter(jobId, ticket, priority)
-  local class = math.min(priority > 0 and priority or ticket.class, lanes.classMax)
-  local member = lanes.memberOf(ticket.sequence, jobId)
-  rcall('ZADD', key.prioritized, class * lanes.scorePerClass + ticket.sequence % lanes.scorePerClass + lanes.ownScores, jobId)
-  rcall('ZADD', key.jobsPrefix .. ticket.tenant, class * lanes.scorePerClass + ticket.dueSeconds, member)
-  lanes.join(ticket.tenant, ticket.sequence)
-  -- While a head waits for its ceilings nobody looks; a job that is now the head of its lane may fit earlier.
-  local blockedUntil = pool.loaded and pool.blockedUntil or tonumber(rcall('HGET', key.pool, 'blockedUntil') or 0)
-  if blockedUntil > nowMs and rcall('ZRANGE', key.jobsPrefix .. ticket.tenant, 0, 0)[1] == member then
-    pool.unblock()
-    return 0
-  end
-  return blockedUntil
 end
 
 -- A job of the lane is no longer in hand, and `delta` of its charge is corrected; never below what the lane was lifted
 -- to. True when a parked lane may take part again.
 function lanes.jobLeft(tenant, released, delta)
   local laneKey = key.lanePrefix .. tenant
-  local lane = rcall('HMGET', laneKey, 'member', 'counter', 'lift', 'running', 'parked')
+  local lane = call('HMGET', laneKey, 'member', 'counter', 'lift', 'running', 'parked')
   -- A lane that was forgotten while somebody still held a job of it starts anew.
   local running = tonumber(lane[4] or 0) - (released and 1 or 0)
   if delta ~= 0 and lane[1] then
-    local counter = tonumber(rcall('ZSCORE', key.lanes, lane[1])) + delta
-    rcall('ZADD', key.lanes, math.max(counter, tonumber(lane[3])), lane[1])
-    if lane[4] then rcall('HSET', laneKey, 'running', math.max(0, running)) end
+    local counter = tonumber(call('ZINCRBY', key.lanes, delta, lane[1]))
+    if counter < tonumber(lane[3]) then call('ZADD', key.lanes, lane[3], lane[1]) end
+    if lane[4] then call('HSET', laneKey, 'running', math.max(0, running)) end
   elseif delta ~= 0 and lane[2] then
     local counter = math.max(tonumber(lane[2]) + delta, tonumber(lane[3]))
-    rcall('HSET', laneKey, 'running', math.max(0, running), 'counter', counter)
+    call('HSET', laneKey, 'running', math.max(0, running), 'counter', counter)
   elseif lane[4] then
-    rcall('HSET', laneKey, 'running', math.max(0, running))
+    call('HSET', laneKey, 'running', math.max(0, running))
   end
-  if lane[5] then lanes.unpark(tenant) end
+  if lane[5] then entries.unparkLane(tenant) end
   return lane[5] and true
 end
 
 -- `<weight> <most at once, 0 for any number> <paused>` of a tenant.
 function lanes.settingsOf(tenant)
-  local text = rcall('HGET', key.tenants, tenant)
+  local text = call('HGET', key.tenants, tenant)
   if not text then return 1, pool.read().config.tenantConcurrency, false end
   local weight, atOnce, paused = string.match(text, '^(%S+) (%S+) (%S+)$')
   return tonumber(weight), tonumber(atOnce), paused == '1'

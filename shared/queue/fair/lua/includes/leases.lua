@@ -11,7 +11,7 @@ function leases.memberOf(scope, jobId, tenant) return scope .. '\n' .. jobId .. 
 -- Releases once, however often it is called. `delta` corrects the counter of the lane. True when somebody may be
 -- waiting for the place.
 function leases.release(scope, jobId, tenant, delta)
-  local released = rcall('ZREM', key.leases, leases.memberOf(scope, jobId, tenant)) == 1
+  local released = call('ZREM', key.leases, leases.memberOf(scope, jobId, tenant)) == 1
   local unparked = lanes.jobLeft(tenant, released, delta)
   if scope == '-' then return unparked end
   if released then pool.addRunning(scope, -1) end
@@ -19,7 +19,7 @@ function leases.release(scope, jobId, tenant, delta)
 end
 
 function leases.releaseEnded()
-  for _, lease in ipairs(rcall('ZRANGEBYSCORE', key.leases, '-inf', nowMs, 'LIMIT', 0, leases.endedMax)) do
+  for _, lease in ipairs(call('ZRANGEBYSCORE', key.leases, '-inf', nowMs, 'LIMIT', 0, leases.endedMax)) do
     local scope, jobId, tenant = string.match(lease, '^([^\n]*)\n([^\n]*)\n(.*)$')
     leases.release(scope, jobId, tenant, 0)
   end

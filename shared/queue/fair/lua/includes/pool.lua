@@ -32,7 +32,7 @@ end
 
 function pool.read()
   if pool.loaded then return pool end
-  local fields = rcall('HMGET', key.pool, 'config', 'ceilings', 'virtualTime', 'blockedUntil')
+  local fields = call('HMGET', key.pool, 'config', 'ceilings', 'virtualTime', 'blockedUntil')
   pool.loaded, pool.changed, pool.nowMs = true, false, nowMs
   pool.config = fields[1] and cmsgpack.unpack(fields[1]) or unlimited()
   pool.virtualTime, pool.blockedUntil = tonumber(fields[3] or 0), tonumber(fields[4] or 0)
@@ -54,18 +54,18 @@ end
 function pool.write()
   if not pool.loaded then return end
   if pool.changed then
-    rcall('HSET', key.pool, 'virtualTime', pool.virtualTime, 'blockedUntil', pool.blockedUntil,
+    call('HSET', key.pool, 'virtualTime', pool.virtualTime, 'blockedUntil', pool.blockedUntil,
       'ceilings', cmsgpack.pack(pool.ceilings))
   elseif pool.virtualTime ~= pool.storedVirtualTime or pool.blockedUntil ~= pool.storedBlockedUntil then
-    rcall('HSET', key.pool, 'virtualTime', pool.virtualTime, 'blockedUntil', pool.blockedUntil)
+    call('HSET', key.pool, 'virtualTime', pool.virtualTime, 'blockedUntil', pool.blockedUntil)
   end
 end
 
 -- What waits for its ceilings may fit earlier than was thought. True when somebody waits.
 function pool.unblock()
-  local blockedUntil = pool.loaded and pool.blockedUntil or tonumber(rcall('HGET', key.pool, 'blockedUntil') or 0)
+  local blockedUntil = pool.loaded and pool.blockedUntil or tonumber(call('HGET', key.pool, 'blockedUntil') or 0)
   if blockedUntil == 0 then return false end
-  if pool.loaded then pool.blockedUntil = 0 else rcall('HSET', key.pool, 'blockedUntil', 0) end
+  if pool.loaded then pool.blockedUntil = 0 else call('HSET', key.pool, 'blockedUntil', 0) end
   return true
 end
 
@@ -74,16 +74,16 @@ function pool.running(scope)
   pool.runningByScope = pool.runningByScope or {}
   local known = pool.runningByScope[scope]
   if not known then
-    known = tonumber(rcall('HGET', key.pool, 'running:' .. scope) or 0)
+    known = tonumber(call('HGET', key.pool, 'running:' .. scope) or 0)
     pool.runningByScope[scope] = known
   end
   return known
 end
 
 function pool.addRunning(scope, delta)
-  local running = rcall('HINCRBY', key.pool, 'running:' .. scope, delta)
+  local running = call('HINCRBY', key.pool, 'running:' .. scope, delta)
   if running < 0 then
-    rcall('HDEL', key.pool, 'running:' .. scope)
+    call('HDEL', key.pool, 'running:' .. scope)
     running = 0
   end
   if pool.runningByScope then pool.runningByScope[scope] = running end

@@ -11,6 +11,7 @@
   Requests always count, also failed ones; without usage a reservation stays as it is.
 ]]
 local reserve = {}
+--- @include "ceilings"
 
 -- Amounts by dimension; the fifth is concurrency.
 function reserve.amountsFor(ticket)
@@ -117,12 +118,12 @@ function reserve.charge(credential, reservation)
 end
 
 -- Replaces a reservation by what counts: `atStart` when it was charged, `atEnd` now.
-function reserve.settle(grant, atStart, atEnd)
-  for _, ceiling in ipairs(pool.config.scopes[grant.scope] or {}) do
+function reserve.settle(scope, chargedMs, reservation, atStart, atEnd)
+  for _, ceiling in ipairs(pool.config.scopes[scope] or {}) do
     local dimension = ceiling.dimension
     if dimension ~= limits.concurrency then
-      local surplus = grant.reservation[dimension] - atStart[dimension]
-      if surplus > 0 then limits.refund(ceiling, surplus, grant.timeMs) end
+      local surplus = reservation[dimension] - atStart[dimension]
+      if surplus > 0 then limits.refund(ceiling, surplus, chargedMs) end
       -- More than was reserved can only be counted from now on.
       limits.charge(ceiling, math.max(0, -surplus) + atEnd[dimension])
     end
