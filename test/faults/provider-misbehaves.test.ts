@@ -205,7 +205,7 @@ describe.concurrent('a provider that', () => {
       'refused once, and waiting',
       async () => (await system.store.hget(keys.job('acme', id), 'waitReason')) === 'cooldown',
     );
-    await system.store.zrem('sl:{openai}:chat:delayed', id);
+    await system.store.zrem('sl:{openai}:chat:prioritized', id);
     await system.store.del(`sl:{openai}:chat:${id}`);
     expect(await system.ended([id])).toEqual({ succeeded: 1 });
     const [first, second] = arrivalsOf(id);
