@@ -288,7 +288,7 @@ describe.each(Object.entries(backends))('Queue and Worker on %s', (_name, backen
 
   test('an active job is not removed', async () => {
     const job = await queue.add('job', {});
-    let finish = () => undefined as void;
+    let finish: () => void = () => undefined;
     work(() => new Promise<void>((resolve) => (finish = resolve)));
     await until('active', () => job.isActive());
     expect(await queue.remove(job.id!)).toBe(0);
