@@ -157,12 +157,17 @@ export class FairQueueBackend extends RedisQueueBackend {
   protected override addPrioritizedJob(
     ...[client, job, encodedOpts, args, keys = this.keys]: Parameters<Base['addPrioritizedJob']>
   ): Promise<string | number> {
-    const [packedArgs, data, packedOptions] = this.addPrioritizedJobArgs(job, encodedOpts, args, keys).slice(
-      -3,
-    );
-    const place = placeOf(String(data));
-    const call = { args: { ...place, packedArgs: packedArgs!, data: data!, packedOptions: packedOptions! } };
-    return client.runCommand(fairScripts.add.command, this.#arguments('add', call, keys)) as Promise<string>;
+    const flat = this.addPrioritizedJobArgs(job, encodedOpts, args, keys);
+    const [packedArgs, data, packedOptions] = flat.slice(-3) as [Buffer, string, Buffer];
+    const ticket = { ...placeOf(data), data, packedOptions };
+    if (this.#fair.events || !isPlain(job, args)) {
+      const flatCall = this.#arguments('add', { args: { ...ticket, packedArgs } }, keys);
+      return client.runCommand(fairScripts.add.command, flatCall) as Promise<string>;
+    }
+    const [, jobId, name, timestamp] = args;
+    const plain = { ...ticket, newJobId: jobId, name, timestamp };
+    const flatCall = this.#arguments('addPlain', { args: plain }, keys);
+    return client.runCommand(fairScripts.addPlain.command, flatCall) as Promise<string>;
   }
 
   /** Hands out up to `count` jobs. */
@@ -409,6 +414,11 @@ export class FairQueueBackend extends RedisQueueBackend {
       mutedEvents: !this.#fair.events,
     });
   }
+}
+
+/** Whether a job has nothing of what BullMQ's own adding looks after: parents, deduplication, schedulers. */
+function isPlain(job: JobJson, args: Flat): boolean {
+  return !args[4] && !args[5] && !args[7] && !args[8] && !job.parent && !job.deduplicationId;
 }
 
 function tokenAt({ tokenPrefix, tokenFrom }: ClaimRequest, index: number): string {

@@ -42,18 +42,9 @@ const claimArgs = [
 ] as const;
 const leaveArgs = ['leavingJobId', 'usedInput', 'usedOutput', 'restored', 'removesJob', 'staysOn'] as const;
 const completeArgs = ['leavingJobId', 'usedInput', 'usedOutput', 'tokenHeld'] as const;
-const addArgs = [
-  'packedArgs',
-  'data',
-  'packedOptions',
-  'tenant',
-  'class',
-  'input',
-  'output',
-  'max',
-  'deadlineMs',
-  'arrivalMs',
-] as const;
+const placeArgs = ['tenant', 'class', 'input', 'output', 'max', 'deadlineMs', 'arrivalMs'] as const;
+const addPlainArgs = ['newJobId', 'name', 'timestamp', 'data', 'packedOptions', ...placeArgs] as const;
+const addArgs = ['packedArgs', 'data', 'packedOptions', ...placeArgs] as const;
 
 interface Wrapped {
   /** File of the BullMQ script, without its ending; the number in it is how many keys it takes. */
@@ -120,6 +111,7 @@ const leave = (command: string, script: string, args: number) =>
 
 export const fairScripts = {
   add: define({ file: 'add.lua', args: addArgs }),
+  addPlain: define({ file: 'add-plain.lua', args: addPlainArgs }),
   dispatch: define({ file: 'dispatch.lua', args: claimArgs, allowOutOfMemory: true }),
   complete: define({ file: 'complete.lua', args: completeArgs, allowOutOfMemory: true }),
   completeNext: define({
@@ -152,6 +144,7 @@ export type LeaveReply = [status: number, DispatchReply?];
 
 export interface FairReply {
   add: string | number;
+  addPlain: string;
   dispatch: DispatchReply;
   complete: number;
   completeNext: LeaveReply;

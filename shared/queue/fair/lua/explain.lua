@@ -1,1 +1,71 @@
-return '{}'
+--[[
+  Tells why work waits, and where; for people and metrics, never on the way of a job. Changes nothing but what the next
+  dispatch would change too: what is too old to count leaves the windows.
+
+  ARGV   tenant  '' for the pool, else also its lane; jobId  '' or a waiting job of that lane; lanesMax
+  Reply  JSON, see explain.ts
+  Cost   O(lanesMax + log jobs of the lane)
+]]
+--- @include "calls"
+--- @include "clock"
+--- @include "pool"
+--- @lazy "reserve"
+--- @lazy "entries"
+--- @include "lanes"
+
+local state = pool.read()
+local first = call('ZRANGE', key.lanes, 0, 0, 'WITHSCORES')
+local last = call('ZREVRANGE', key.lanes, 0, 0, 'WITHSCORES')
+local reply = {
+  nowMs = nowMs, lanes = call('ZCARD', key.lanes), parked = call('SCARD', key.parked),
+  waiting = call('ZCARD', key.prioritized) + call('LLEN', key.wait), inHand = call('ZCARD', key.leases),
+  gap = first[2] and tonumber(last[2]) - tonumber(first[2]) or 0,
+  paused = call('HEXISTS', key.meta, 'paused') == 1, depths = {},
+}
+for _, member in ipairs(call('ZRANGE', key.lanes, 0, tonumber(arg.lanesMax) - 1)) do
+  reply.depths[lanes.nameOf(member)] = call('ZCARD', key.jobsPrefix .. lanes.nameOf(member))
+end
+
+-- What the head of a lane waits for, were it its turn.
+local function headOf(tenant)
+  local head = call('ZRANGE', key.jobsPrefix .. tenant, 0, 0)[1]
+  local text = head and call('HGET', key.jobPrefix .. lanes.nameOf(head), 'ticket')
+  if not text then return nil end
+  if not state.limited then return nil, nowMs end
+  local credential, soonest, reason = reserve.choose(reserve.amountsFor(lanes.parseTicket(text)))
+  if credential then return nil, nowMs end
+  return reason, soonest < math.huge and soonest or nil
+end
+
+local tenant = arg.tenant
+if tenant ~= '' then
+  local lane = call('HMGET', key.lanePrefix .. tenant, 'member', 'parked', 'running')
+  local weight, _, paused = lanes.settingsOf(tenant)
+  local rank = lane[1] and call('ZRANK', key.lanes, lane[1]) or nil
+  local reason, fitsAtMs
+  if reply.paused or paused then
+    reason = 'paused'
+  elseif lane[2] then
+    reason = 'tenant_concurrency'
+  elseif rank then
+    local front = rank == 0 and tenant or lanes.nameOf(first[1])
+    reason, fitsAtMs = headOf(front)
+    if rank > 0 then reason = reason or 'fair_share' end
+  end
+  reply.lane = {
+    depth = call('ZCARD', key.jobsPrefix .. tenant), running = tonumber(lane[3] or 0), weight = weight,
+    turn = rank, waitReason = reason, fitsAtMs = fitsAtMs,
+  }
+  if arg.jobId ~= '' then
+    local text = call('HGET', key.jobPrefix .. arg.jobId, 'ticket')
+    local ticket = text and lanes.parseTicket(text)
+    local at = ticket and call('ZRANK', key.jobsPrefix .. tenant, entries.memberOf(ticket.sequence, arg.jobId))
+    if at then
+      reply.lane.position = at
+    elseif call('ZSCORE', key.delayed, arg.jobId) then
+      reply.lane.waitReason = 'scheduled'
+    end
+  end
+end
+pool.write()
+return cjson.encode(reply)

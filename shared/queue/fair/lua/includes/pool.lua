@@ -8,11 +8,9 @@
                       blockedUntil     until then no head fits its ceilings; 0 when unknown
                       running:<scope>  jobs in hand on the credentials of a scope
 ]]
-local pool = {
-  loaded = false,
-  -- A clock that steps back this far or less is waited for; the windows stand still meanwhile.
-  heldClockMs = 1000,
-}
+local pool = {}
+-- A clock that steps back this far or less is waited for; the windows stand still meanwhile.
+local heldClockMs = 1000
 
 local function unlimited()
   return {
@@ -40,7 +38,7 @@ function pool.read()
   pool.limited = #pool.config.credentials > 0
   if fields[2] then
     pool.ceilings = cmsgpack.unpack(fields[2])
-    if nowMs < pool.ceilings.seenMs - pool.heldClockMs then
+    if nowMs < pool.ceilings.seenMs - heldClockMs then
       followClockBack()
     else
       pool.nowMs = math.max(nowMs, pool.ceilings.seenMs)

@@ -1,0 +1,70 @@
+import { z } from 'zod';
+import type { FairQueueBackend } from './fair-backend.ts';
+
+const number = z.number();
+
+const laneSchema = z.object({
+  /** Jobs that wait in the lane, and jobs of it in hand. */
+  depth: number,
+  running: number,
+  weight: number,
+  /** Lanes that are served before it; absent while it does not take part. */
+  turn: number.optional(),
+  /** What its head waits for; absent when nothing but a free worker is missing. */
+  waitReason: z.string().optional(),
+  /** When the call whose turn it is fits its ceilings, on Redis' clock. */
+  fitsAtMs: number.optional(),
+  /** Jobs of the lane before the asked-for one. */
+  position: number.optional(),
+});
+
+const poolSchema = z.object({
+  nowMs: number,
+  /** Lanes that compete, and lanes that are not eligible. */
+  lanes: number,
+  parked: number,
+  waiting: number,
+  inHand: number,
+  /** Between the weighted service of the lane served most and the one served least; see fair-backend.ts for its bound. */
+  gap: number,
+  paused: z.boolean(),
+  /** Depth of the lanes that are next. */
+  depths: z.preprocess((value) => (Array.isArray(value) ? {} : value), z.record(z.string(), number)),
+  lane: laneSchema.optional(),
+});
+
+export type PoolExplanation = z.output<typeof poolSchema>;
+export type LaneExplanation = z.output<typeof laneSchema>;
+
+/** What waits in a pool. */
+export async function explainPool(backend: FairQueueBackend, lanesMax = 20): Promise<PoolExplanation> {
+  const reply = await backend.runScript('explain', { args: { lanesMax, tenant: '', jobId: '' } });
+  return poolSchema.parse(JSON.parse(reply));
+}
+
+export interface Waiting extends LaneExplanation {
+  /** When the job starts if the pool goes on as it did, milliseconds from now; undefined when nothing tells. */
+  estimatedStartMs: number | undefined;
+}
+
+/**
+ * Why a job waits, where it stands and when it should start. `startsPerSecond` is the pool's recent pace: the lane gets
+ * its part of it by weight, here taken as an equal part among the lanes that compete.
+ */
+export async function explainJob(
+  backend: FairQueueBackend,
+  tenant: string,
+  jobId: string,
+  startsPerSecond: number,
+): Promise<Waiting> {
+  const reply = await backend.runScript('explain', { args: { lanesMax: 0, tenant, jobId } });
+  const { lane, lanes, nowMs } = poolSchema.parse(JSON.parse(reply));
+  const ahead = lane?.position ?? 0;
+  const fitsInMs = Math.max(0, (lane?.fitsAtMs ?? nowMs) - nowMs);
+  const known = lane?.position !== undefined && lane.turn !== undefined && startsPerSecond > 0;
+  const turns = ahead * Math.max(1, lanes) + (lane?.turn ?? 0);
+  return {
+    ...lane!,
+    estimatedStartMs: known ? Math.round(fitsInMs + (turns * 1_000) / startsPerSecond) : undefined,
+  };
+}

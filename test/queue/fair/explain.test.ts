@@ -1,0 +1,59 @@
+import type { Redis } from 'ioredis';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { explainJob, explainPool } from '#shared/queue/fair/explain.ts';
+import { coolDown, publishPool } from '#shared/queue/fair/publish-pool.ts';
+import { RedisProcess } from '../../harness/redis-process.ts';
+import { FairPool } from './fair-pool.ts';
+
+let server: RedisProcess;
+let redis: Redis;
+beforeAll(async () => {
+  server = await RedisProcess.start();
+  redis = server.connect();
+});
+afterAll(async () => {
+  redis.disconnect();
+  await server.stop();
+});
+
+const oneAMinute = {
+  guardMs: 0,
+  credentials: [{ id: 'k', scope: 'org' }],
+  scopes: { org: [{ dimension: 'requests' as const, amount: 1, windowMs: 60_000, burst: null }] },
+};
+
+test('a waiting job knows what it waits for, its place, and when the pool goes on', async () => {
+  const pool = await FairPool.open(redis, oneAMinute);
+  for (const id of ['a0', 'a1', 'a2']) await pool.add(id, { tenant: 'a' });
+  await pool.add('b0', { tenant: 'b' });
+  await pool.claim(1);
+  const { comeBackMs } = await pool.claim(1);
+  const first = await explainJob(pool.backend, 'b', 'b0', 10);
+  expect(first).toMatchObject({ waitReason: 'rpm', turn: 0, position: 0, depth: 1, running: 0 });
+  expect(first.fitsAtMs).toBe(pool.nowMs + comeBackMs!);
+  const behind = await explainJob(pool.backend, 'a', 'a2', 10);
+  expect(behind).toMatchObject({ waitReason: 'rpm', turn: 1, position: 1, depth: 2, running: 1 });
+  expect(behind.estimatedStartMs).toBe(comeBackMs! + 300);
+  await coolDown(pool.backend, 'k', pool.nowMs + 120_000);
+  expect((await explainJob(pool.backend, 'b', 'b0', 10)).waitReason).toBe('cooldown');
+  await pool.close();
+});
+
+test('a pool tells its depth by lane, and why a lane does not take part', async () => {
+  const pool = await FairPool.open(redis);
+  await publishPool(pool.backend, undefined, { capped: { concurrency: 1 } });
+  for (const id of ['c0', 'c1']) await pool.add(id, { tenant: 'capped', input: 5 });
+  await pool.claim(2);
+  await pool.add('d0', { tenant: 'other' });
+  expect(await explainPool(pool.backend)).toMatchObject({
+    lanes: 1,
+    parked: 1,
+    waiting: 2,
+    inHand: 1,
+    depths: { other: 1 },
+  });
+  expect((await explainJob(pool.backend, 'capped', 'c1', 1)).waitReason).toBe('tenant_concurrency');
+  await pool.queue.pause();
+  expect((await explainJob(pool.backend, 'other', 'd0', 1)).waitReason).toBe('paused');
+  await pool.close();
+});
