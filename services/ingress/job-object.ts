@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { attemptSchema, jobStates } from '#shared/contracts/job.ts';
 import type { JobView } from '#shared/jobs/job-record.ts';
+import type { Waiting } from '#shared/queue/fair/explain.ts';
 
 const moment = z.int().nullable().describe('Seconds since the epoch.');
 
@@ -17,7 +18,14 @@ export const jobObject = z
     started_at: moment,
     finished_at: moment,
     attempts: z.array(attemptSchema),
-    wait_reason: z.string().nullable().describe('Why a waiting job waits.'),
+    wait_reason: z
+      .string()
+      .nullable()
+      .describe(
+        'Why a waiting job waits: fair_share, rpm, tpm, itpm, otpm, rpd, tpd, concurrency, cooldown, tenant_concurrency, paused, retry or scheduled.',
+      ),
+    position: z.int().nullable().describe('Jobs of the same tenant that stand before it in its pool.'),
+    estimated_start: moment,
     usage: z.object({ input_tokens: z.int(), output_tokens: z.int() }).nullable(),
     error: z.object({ code: z.string(), status: z.int() }).nullable(),
     metadata: z.record(z.string(), z.string()),
@@ -29,9 +37,14 @@ export type JobObject = z.infer<typeof jobObject>;
 
 const seconds = (ms: number | undefined) => (ms === undefined ? null : Math.floor(ms / 1_000));
 
-function waitReason(job: JobView, scheduled: boolean): string | null {
+/** What the pool says of a waiting job; undefined when it was not asked, or the job does not stand in a lane. */
+export type WaitExplanation = Pick<Waiting, 'waitReason' | 'position' | 'estimatedStartMs'>;
+
+function waitReason(job: JobView, scheduled: boolean, waiting: WaitExplanation | undefined): string | null {
   if (job.state !== 'queued') return null;
-  return scheduled ? 'scheduled' : (job.waitReason ?? 'queued');
+  if (scheduled) return 'scheduled';
+  if (waiting?.position === undefined) return job.waitReason ?? 'fair_share';
+  return waiting.position === 0 ? (waiting.waitReason ?? 'fair_share') : 'fair_share';
 }
 
 function errorOf({ state, head }: JobView): JobObject['error'] {
@@ -40,7 +53,12 @@ function errorOf({ state, head }: JobView): JobObject['error'] {
 }
 
 /** The API's view of a record. `nowMs` decides whether a queued job is still scheduled. */
-export function toJobObject(job: JobView, baseUrl: string, nowMs: number): JobObject {
+export function toJobObject(
+  job: JobView,
+  baseUrl: string,
+  nowMs: number,
+  waiting?: WaitExplanation,
+): JobObject {
   const scheduled = job.state === 'queued' && (job.runAtMs ?? 0) > nowMs;
   const self = `${baseUrl}/v1/jobs/${job.id}`;
   return {
@@ -54,7 +72,10 @@ export function toJobObject(job: JobView, baseUrl: string, nowMs: number): JobOb
     started_at: seconds(job.startedMs),
     finished_at: seconds(job.finishedMs),
     attempts: job.attempts,
-    wait_reason: waitReason(job, scheduled),
+    wait_reason: waitReason(job, scheduled, waiting),
+    position: waiting?.position ?? null,
+    estimated_start:
+      waiting?.estimatedStartMs === undefined ? null : seconds(nowMs + waiting.estimatedStartMs),
     usage: job.usage ? { input_tokens: job.usage.inputTokens, output_tokens: job.usage.outputTokens } : null,
     error: errorOf(job),
     metadata: job.metadata,

@@ -3,8 +3,9 @@ import { type Dialect, type Endpoint, endpointDialect } from '#shared/contracts/
 import type { TokenEstimate } from '#shared/contracts/job.ts';
 import { SluiceError } from '#shared/kernel/errors.ts';
 import { type CompiledPool, compilePool } from '#shared/queue/fair/pool-config.ts';
-import { exceedsEveryCeiling } from '#shared/queue/fair/publish-pool.ts';
+import { exceedsEveryCeiling, startsPerSecond } from '#shared/queue/fair/publish-pool.ts';
 import { poolIds } from '#shared/queue/pool-ids.ts';
+import type { PoolId } from '#shared/queue/pool-queue.ts';
 import { poolSettingsOf } from '#shared/queue/pool-settings.ts';
 import { estimateTokens } from '#shared/tokens/estimate-tokens.ts';
 
@@ -99,6 +100,12 @@ export class ModelTable {
     if (!exceedsEveryCeiling(this.#ceilings.get(`${provider}/${pool}`)!, tokens)) return tokens;
     const fields = { tokens: tokens.input + tokens.max, pool: `${provider}/${pool}` };
     throw new SluiceError('request_exceeds_ceiling', { fields });
+  }
+
+  /** Calls like this one that the ceilings of its pool admit per second; 0 when there are none. */
+  startsPerSecond({ provider, pool }: PoolId, tokens: TokenEstimate): number {
+    const compiled = this.#ceilings.get(`${provider}/${pool}`);
+    return compiled ? startsPerSecond(compiled, tokens) : 0;
   }
 
   /** All models that have an exact name, in the order of the configuration. */

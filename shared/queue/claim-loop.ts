@@ -1,8 +1,9 @@
 import { Job, type MinimalQueue } from 'bullmq';
 import { ticketSchema } from '#shared/contracts/ticket.ts';
 import type { Timer } from '#shared/kernel/clock.ts';
+import type { Claimed, ClaimRequest, Claims } from './fair/claims.ts';
 import { createFairBackend } from './fair/create-fair-backend.ts';
-import type { Claimed, ClaimRequest, Claims, FairQueueBackend } from './fair/fair-backend.ts';
+import type { FairQueueBackend } from './fair/fair-backend.ts';
 import { bullOptions, keepNothing } from './pool-queue.ts';
 import { retryThrownMs, type TicketWorker, type TicketWorkerOptions, type Verdict } from './ticket-worker.ts';
 

@@ -6,6 +6,7 @@ import type { Service } from '#shared/kernel/lifecycle.ts';
 import { type RedisConnection, storeError } from '#shared/redis/connection.ts';
 import { keys } from '#shared/redis/keys.ts';
 import { createFairBackend } from './fair/create-fair-backend.ts';
+import { explainJob, type Waiting } from './fair/explain.ts';
 import type { PoolSettings, TenantSettings } from './fair/pool-config.ts';
 import { coolDown, publishPool } from './fair/publish-pool.ts';
 
@@ -111,6 +112,11 @@ export class PoolQueue implements Service {
     await this.#ask(this.#queue.getBackend().moveJobFromActiveToWait(jobId, token));
     // BullMQ wakes nobody for a ticket with a priority that comes back; its workers wait for this marker.
     await this.#ask(this.#connection.zadd(this.#queue.toKey('marker'), 0, '0'));
+  }
+
+  /** Why a waiting job waits, where it stands in its lane, and when it should start. */
+  async explain(tenant: string, jobId: string, startsPerSecond: number): Promise<Waiting> {
+    return this.#ask(explainJob(this.#queue.getBackend(), tenant, jobId, startsPerSecond));
   }
 
   /** Tickets by where they are. */

@@ -1,7 +1,8 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
+import type { JobView } from '#shared/jobs/job-record.ts';
 import { SluiceError } from '#shared/kernel/errors.ts';
 import type { IngressParts } from '../ingress-parts.ts';
-import { type JobObject, toJobObject } from '../job-object.ts';
+import { type JobObject, toJobObject, type WaitExplanation } from '../job-object.ts';
 
 /** How the caller reaches this API: as configured, or as it called. */
 function baseUrlOf(parts: Pick<IngressParts, 'settings'>, request: FastifyRequest): string {
@@ -9,14 +10,31 @@ function baseUrlOf(parts: Pick<IngressParts, 'settings'>, request: FastifyReques
 }
 
 /** @throws SluiceError job_not_found, also for a job of another tenant */
+async function readJob(parts: IngressParts, request: FastifyRequest, jobId: string): Promise<JobView> {
+  const job = await parts.jobs.view(request.identity.tenant, jobId);
+  if (!job) throw new SluiceError('job_not_found', { fields: { job: jobId }, param: 'id' });
+  return job;
+}
+
+/** The job as lists show it. @throws SluiceError job_not_found */
 export async function readJobObject(
   parts: IngressParts,
   request: FastifyRequest,
   jobId: string,
 ): Promise<JobObject> {
-  const job = await parts.jobs.view(request.identity.tenant, jobId);
-  if (!job) throw new SluiceError('job_not_found', { fields: { job: jobId }, param: 'id' });
+  const job = await readJob(parts, request, jobId);
   return toJobObject(job, baseUrlOf(parts, request), parts.clock.nowMs());
+}
+
+/** What the pool says of a waiting job. Only an explanation: without one the job is shown all the same. */
+async function explainWait(parts: IngressParts, job: JobView): Promise<WaitExplanation | undefined> {
+  if (job.state !== 'queued') return undefined;
+  const { provider, pool, tenant, id, tokens } = job;
+  const pace = parts.models.startsPerSecond({ provider, pool }, tokens);
+  return parts
+    .queueOf(provider, pool)
+    ?.explain(tenant, id, pace)
+    .catch(() => undefined);
 }
 
 export async function sendJob(
@@ -26,7 +44,9 @@ export async function sendJob(
   status: number,
   jobId: string,
 ): Promise<FastifyReply> {
-  const job = await readJobObject(parts, request, jobId);
+  const view = await readJob(parts, request, jobId);
+  const waiting = await explainWait(parts, view);
+  const job = toJobObject(view, baseUrlOf(parts, request), parts.clock.nowMs(), waiting);
   if (status === 202) reply.header('location', `/v1/jobs/${jobId}`);
   return reply.code(status).header('x-sluice-job-id', jobId).send(job);
 }

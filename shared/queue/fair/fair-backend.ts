@@ -24,10 +24,10 @@ import {
   QueueKeys,
   type RedisConnection,
   RedisQueueBackend,
-  raw2NextJobData,
 } from 'bullmq';
 import type { Clock } from '#shared/kernel/clock.ts';
 import { fairKeys } from '#shared/redis/keys.ts';
+import { type ClaimRequest, type Claims, nobody, nothingClaimed, oneFor, readClaims } from './claims.ts';
 import {
   bullmqKeyCount,
   callArguments,
@@ -38,7 +38,7 @@ import {
   fairScripts,
   type LeaveReply,
 } from './fair-scripts.ts';
-import { type Grant, parseGrant } from './grant.ts';
+import type { Grant } from './grant.ts';
 import { placeOf, type Usage, usageOf } from './ticket-place.ts';
 
 type KeysMap = RedisQueueBackend['keys'];
@@ -55,33 +55,7 @@ export interface FairOptions {
   suppliedNowMs?: () => number;
 }
 
-/** One job that was handed out. */
-export interface Claimed {
-  id: string;
-  json: JobJson;
-  token: string;
-  grant: Grant;
-}
-
-export interface Claims {
-  claimed: Claimed[];
-  /** When it is worth asking again, milliseconds from now; undefined: when the marker tells. */
-  comeBackMs: number | undefined;
-  /** How long BullMQ's own limiter refuses, milliseconds. */
-  limitedMs: number;
-}
-
-export interface ClaimRequest {
-  count: number;
-  /** The tokens are `tokenPrefix` with the numbers from `tokenFrom` on; without numbers, the prefix itself. */
-  tokenPrefix: string;
-  tokenFrom?: number;
-}
-
-const nobody: ClaimRequest = { count: 0, tokenPrefix: '' };
-const oneFor = (token: string): ClaimRequest => ({ count: 1, tokenPrefix: token });
 const keepNothing = { count: 0 };
-const nothingClaimed: DispatchReply = [[], -1, 0];
 const jobsClearedAtOnce = 2_000;
 /** BullMQ's range of scores for a priority, and how far ours lie below it (lanes.lua). */
 const scorePerPriority = 2 ** 32;
@@ -368,14 +342,10 @@ export class FairQueueBackend extends RedisQueueBackend {
     return { status, ...this.#claims(reply ?? nothingClaimed, next) };
   }
 
-  #claims([jobs, comeBackMs, limitedMs]: DispatchReply, request: ClaimRequest): Claims {
-    const claimed = jobs.map(([fields, id, grantText], index) => {
-      const grant = parseGrant(grantText);
-      this.#grants.set(id, grant);
-      const [json] = raw2NextJobData([fields, id, 0, 0]) as [JobJson];
-      return { id, json, grant, token: tokenAt(request, index) };
-    });
-    return { claimed, comeBackMs: comeBackMs < 0 ? undefined : comeBackMs, limitedMs };
+  #claims(reply: DispatchReply, request: ClaimRequest): Claims {
+    const claims = readClaims(reply, request);
+    for (const { id, grant } of claims.claimed) this.#grants.set(id, grant);
+    return claims;
   }
 
   /** The reply of BullMQ's moveToActive: `[jobData, id, rateLimitDelay, delayUntil]`. */
@@ -419,10 +389,6 @@ export class FairQueueBackend extends RedisQueueBackend {
 /** Whether a job has nothing of what BullMQ's own adding looks after: parents, deduplication, schedulers. */
 function isPlain(job: JobJson, args: Flat): boolean {
   return !args[4] && !args[5] && !args[7] && !args[8] && !job.parent && !job.deduplicationId;
-}
-
-function tokenAt({ tokenPrefix, tokenFrom }: ClaimRequest, index: number): string {
-  return tokenFrom === undefined ? tokenPrefix : `${tokenPrefix}${tokenFrom + index}`;
 }
 
 /** Where BullMQ puts the time of the end among the arguments of moveToFinished. */

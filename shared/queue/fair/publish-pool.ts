@@ -8,6 +8,9 @@ import {
   type TenantSettings,
 } from './pool-config.ts';
 
+/** Number of the dimension that counts what runs at once, which has no rate. */
+const concurrencyDimension = 5;
+
 /**
  * Publishes how a pool is run, for every process at once; it holds from the next dispatch on. What waits, what is
  * admitted and what is in hand stay as they are. Tenants that are not named keep their settings.
@@ -37,15 +40,6 @@ export async function coolDown(
   return backend.runScript('steer', { args });
 }
 
-/** Takes a credential out of service, or puts it back. */
-export async function parkCredential(
-  backend: FairQueueBackend,
-  credentialId: string,
-  parked: boolean,
-): Promise<void> {
-  await backend.runScript('steer', { args: { credentialId, cooldownUntilMs: '', parked: parked ? 1 : 0 } });
-}
-
 /** Whether no credential of the pool could ever hold a call of this size, so that it must not be accepted. */
 export function exceedsEveryCeiling(
   pool: CompiledPool,
@@ -59,6 +53,21 @@ export function exceedsEveryCeiling(
       ceilings.some(({ dimension, amount, clamped }) => !clamped && amounts[dimension - 1]! > amount),
     )
   );
+}
+
+/** Calls of this size that the ceilings admit per second, over all limit scopes; 0 when nothing holds them back. */
+export function startsPerSecond(
+  pool: CompiledPool,
+  call: { input: number; output: number; max: number },
+): number {
+  const amounts = reservationOf(pool, call);
+  const perScope = Object.values(pool.scopes).map((ceilings) => {
+    const rates = ceilings
+      .filter(({ dimension }) => dimension < concurrencyDimension && amounts[dimension - 1]! > 0)
+      .map(({ dimension, msPerUnit }) => 1_000 / (msPerUnit * amounts[dimension - 1]!));
+    return rates.length > 0 ? Math.min(...rates) : 0;
+  });
+  return perScope.reduce((sum, rate) => sum + rate, 0);
 }
 
 /** What a call reserves by dimension; the counterpart of reservationFor in lua/includes/reserve.lua. */

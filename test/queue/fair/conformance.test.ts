@@ -1,18 +1,10 @@
-import {
-  createRedisBackend,
-  DelayedError,
-  type Job,
-  Queue,
-  QueueEvents,
-  Worker,
-  type WorkerOptions,
-} from 'bullmq';
+import { DelayedError, type Job, Queue, Worker, type WorkerOptions } from 'bullmq';
 import type { Redis } from 'ioredis';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { systemClock } from '#shared/kernel/clock.ts';
-import { createFairBackend } from '#shared/queue/fair/create-fair-backend.ts';
 import { RedisProcess } from '../../harness/redis-process.ts';
 import { until } from '../../harness/until.ts';
+import { backends, countWaiting, recordEvents, startWorker } from './bull-queue.ts';
 
 let server: RedisProcess;
 let redis: Redis;
@@ -25,10 +17,6 @@ afterAll(async () => {
   await server.stop();
 });
 
-const backends = {
-  'the stock backend': createRedisBackend,
-  'the fair backend': createFairBackend({ clock: systemClock, events: true }),
-};
 let queues = 0;
 
 /** What an application may expect of BullMQ: the stock backend shows that the expectation is BullMQ's. */
@@ -48,30 +36,12 @@ describe.each(Object.entries(backends))('Queue and Worker on %s', (_name, backen
     await queue.close();
   });
 
-  function work(
+  const work = (
     process: (job: Job, token?: string) => Promise<unknown>,
     options: Partial<WorkerOptions> = {},
-  ) {
-    const worker = new Worker(name, process, { connection: redis, ...options }, backend);
-    worker.on('error', () => undefined);
-    closers.push(worker);
-    return worker as unknown as Worker;
-  }
-
-  async function events() {
-    const seen: { event: string; jobId: string }[] = [];
-    const listener = new QueueEvents(name, { connection: redis, lastEventId: '0' });
-    closers.push(listener);
-    for (const event of ['added', 'waiting', 'active', 'completed', 'failed', 'delayed', 'stalled'] as const)
-      listener.on(event, ({ jobId }: { jobId: string }) => seen.push({ event, jobId }));
-    await listener.waitUntilReady();
-    return seen;
-  }
-
-  const waiting = async () => {
-    const counts = await queue.getJobCounts('waiting', 'prioritized');
-    return counts.waiting! + counts.prioritized!;
-  };
+  ) => startWorker(name, backend, redis, closers, process, options);
+  const events = () => recordEvents(name, redis, closers);
+  const waiting = () => countWaiting(queue);
 
   test('a job is processed once and keeps its return value', async () => {
     const job = await queue.add('one', { hello: 'world' });
