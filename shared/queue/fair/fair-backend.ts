@@ -26,8 +26,8 @@ import {
   RedisQueueBackend,
   raw2NextJobData,
 } from 'bullmq';
-import type { Clock } from '#shared/kernel/clock.ts';
 import { fairKeys } from '#shared/redis/keys.ts';
+import type { ClaimRequest, Claims, FairOptions } from './claims.ts';
 import {
   bullmqKeyCount,
   callArguments,
@@ -46,37 +46,6 @@ type Client = Awaited<RedisQueueBackend['client']>;
 type Base = RedisQueueBackend;
 /** Keys or arguments of a BullMQ script, as BullMQ's own methods build them. */
 type Flat = readonly unknown[];
-
-export interface FairOptions {
-  clock: Clock;
-  /** Whether QueueEvents, or anything else, reads the queue's event stream; without, none is written on the hot path. */
-  events: boolean;
-  /** The time the scripts work with, instead of Redis' own; for tests. */
-  suppliedNowMs?: () => number;
-}
-
-/** One job that was handed out. */
-export interface Claimed {
-  id: string;
-  json: JobJson;
-  token: string;
-  grant: Grant;
-}
-
-export interface Claims {
-  claimed: Claimed[];
-  /** When it is worth asking again, milliseconds from now; undefined: when the marker tells. */
-  comeBackMs: number | undefined;
-  /** How long BullMQ's own limiter refuses, milliseconds. */
-  limitedMs: number;
-}
-
-export interface ClaimRequest {
-  count: number;
-  /** The tokens are `tokenPrefix` with the numbers from `tokenFrom` on; without numbers, the prefix itself. */
-  tokenPrefix: string;
-  tokenFrom?: number;
-}
 
 const nobody: ClaimRequest = { count: 0, tokenPrefix: '' };
 const oneFor = (token: string): ClaimRequest => ({ count: 1, tokenPrefix: token });

@@ -2,8 +2,9 @@ import { Queue } from 'bullmq';
 import type { Redis } from 'ioredis';
 import type { z } from 'zod';
 import { systemClock } from '#shared/kernel/clock.ts';
+import type { Claims } from '#shared/queue/fair/claims.ts';
 import { createFairBackend } from '#shared/queue/fair/create-fair-backend.ts';
-import type { Claims, FairQueueBackend } from '#shared/queue/fair/fair-backend.ts';
+import type { FairQueueBackend } from '#shared/queue/fair/fair-backend.ts';
 import type { poolSettingsSchema } from '#shared/queue/fair/pool-config.ts';
 import { publishPool } from '#shared/queue/fair/publish-pool.ts';
 

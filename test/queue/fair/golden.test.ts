@@ -6,12 +6,9 @@ import { fairScripts } from '#shared/queue/fair/fair-scripts.ts';
 const alike = ['delay', 'retry', 'putBack', 'awaitChildren'];
 const reviewed = Object.entries(fairScripts).filter(([name]) => !alike.includes(name));
 
-test.each(reviewed)(
-  'the expanded text of %s is the one that was reviewed',
-  async (name, script) => {
-    await expect(script.text).toMatchFileSnapshot(`golden/${name}.lua`);
-  },
-);
+test.each(reviewed)('the expanded text of %s is the one that was reviewed', async (name, script) => {
+  await expect(script.text).toMatchFileSnapshot(`golden/${name}.lua`);
+});
 
 test('no script names a key or an argument that it is not given', () => {
   for (const { text } of Object.values(fairScripts)) {
