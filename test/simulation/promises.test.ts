@@ -264,3 +264,28 @@ test('a call that no ceiling can ever hold is handed out to be refused, and hold
   ]);
   await pool.close();
 });
+
+test('a look that finds no room forgets nothing of what was admitted', async () => {
+  const pool = await FairPool.open(redis, {
+    guardMs: 0,
+    credentials: [{ id: 'k', scope: 'org' }],
+    scopes: { org: [{ dimension: 'tokens', amount: 10, windowMs: 1_000, burst: null }] },
+  });
+  const admit = async (id: string, input: number) => {
+    await pool.add(id, { tenant: 'a', input });
+    return (await pool.claim(1)).claimed.length;
+  };
+  expect(await admit('first', 4)).toBe(1);
+  pool.nowMs += 500;
+  expect(await admit('second', 3)).toBe(1);
+  pool.nowMs += 200;
+  expect(await admit('third', 3)).toBe(1);
+  pool.nowMs += 302;
+  // The first is too old to count; six more do not fit beside the second and the third.
+  expect(await admit('fourth', 6)).toBe(0);
+  await pool.complete('first');
+  expect((await pool.claim(1)).claimed).toEqual([]);
+  pool.nowMs += 500;
+  expect((await pool.claim(1)).claimed).toHaveLength(1);
+  await pool.close();
+});

@@ -32,6 +32,7 @@ import {
   bullmqKeyCount,
   callArguments,
   type DispatchReply,
+  defineCommands,
   type FairCall,
   type FairReply,
   type FairScriptName,
@@ -42,7 +43,6 @@ import { type Grant, parseGrant } from './grant.ts';
 import { placeOf, type Usage, usageOf } from './ticket-place.ts';
 
 type KeysMap = RedisQueueBackend['keys'];
-type Client = Awaited<RedisQueueBackend['client']>;
 type Base = RedisQueueBackend;
 /** Keys or arguments of a BullMQ script, as BullMQ's own methods build them. */
 type Flat = readonly unknown[];
@@ -400,11 +400,4 @@ const finishedOnOf = (flat: Flat) => flat[bullmqKeyCount('finish') + 1] as numbe
 function splitFlat(name: FairScriptName, flat: Flat): { bullmqKeys: Flat; bullmqArgs: Flat } {
   const count = bullmqKeyCount(name);
   return { bullmqKeys: flat.slice(0, count), bullmqArgs: flat.slice(count) };
-}
-
-function defineCommands(client: Client): void {
-  const commands = client as unknown as Record<string, unknown>;
-  for (const { command, text, numberOfKeys } of Object.values(fairScripts)) {
-    if (!commands[command]) client.defineCommand(command, { lua: text, numberOfKeys });
-  }
 }
