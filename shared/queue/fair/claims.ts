@@ -32,3 +32,8 @@ export interface ClaimRequest {
   tokenPrefix: string;
   tokenFrom?: number;
 }
+
+/** Token of the job at `index` of a claim; the counterpart of tokenAt in lua/includes/hand-out.lua. */
+export function tokenAt({ tokenPrefix, tokenFrom }: ClaimRequest, index: number): string {
+  return tokenFrom === undefined ? tokenPrefix : `${tokenPrefix}${tokenFrom + index}`;
+}

@@ -27,7 +27,7 @@ import {
   raw2NextJobData,
 } from 'bullmq';
 import { fairKeys } from '#shared/redis/keys.ts';
-import type { ClaimRequest, Claims, FairOptions } from './claims.ts';
+import { type ClaimRequest, type Claims, type FairOptions, tokenAt } from './claims.ts';
 import {
   bullmqKeyCount,
   callArguments,
@@ -40,7 +40,7 @@ import {
   type LeaveReply,
 } from './fair-scripts.ts';
 import { type Grant, parseGrant } from './grant.ts';
-import { placeOf, type Usage, usageOf } from './ticket-place.ts';
+import { isPlain, placeOf, type Usage, usageOf } from './ticket-place.ts';
 
 type KeysMap = RedisQueueBackend['keys'];
 type Base = RedisQueueBackend;
@@ -51,6 +51,8 @@ const nobody: ClaimRequest = { count: 0, tokenPrefix: '' };
 const oneFor = (token: string): ClaimRequest => ({ count: 1, tokenPrefix: token });
 const keepNothing = { count: 0 };
 const nothingClaimed: DispatchReply = [[], -1, 0];
+/** Keys of BullMQ's moveJobFromActiveToWait, which builds them itself. */
+const putBackKeys = 'active wait stalled paused meta limiter prioritized marker events'.split(' ');
 const jobsClearedAtOnce = 2_000;
 /** BullMQ's range of scores for a priority, and how far ours lie below it (lanes.lua). */
 const scorePerPriority = 2 ** 32;
@@ -109,8 +111,8 @@ export class FairQueueBackend extends RedisQueueBackend {
 
   override forQueue(queueName: string, prefix = this.redisPrefix): IQueueBackend {
     const keys = new QueueKeys(prefix).getKeys(queueName);
-    const options = { ...this.#options, prefix };
     const { connection, blockingConnection } = this;
+    const options = { ...this.#options, prefix };
     return new FairQueueBackend(connection, queueName, keys, options, this.#fair, blockingConnection, false);
   }
 
@@ -119,8 +121,8 @@ export class FairQueueBackend extends RedisQueueBackend {
     return this.#grants.get(jobId);
   }
 
-  protected override addStandardJob(...parameters: Parameters<Base['addPrioritizedJob']>) {
-    return this.addPrioritizedJob(...parameters);
+  protected override addStandardJob(...job: Parameters<Base['addPrioritizedJob']>) {
+    return this.addPrioritizedJob(...job);
   }
 
   protected override addPrioritizedJob(
@@ -298,8 +300,7 @@ export class FairQueueBackend extends RedisQueueBackend {
   }
 
   async #putBack(jobId: string, token: string, restored: boolean) {
-    const { active, wait, stalled, paused, meta, limiter, prioritized, marker, events } = this.keys;
-    const keys = [active, wait, stalled, paused, meta, limiter, prioritized, marker, events];
+    const keys = putBackKeys.map((name) => this.keys[name]);
     const flat = [...keys, jobId, token, this.toKey(jobId)];
     return this.#leave('putBack', flat, 'moveJobFromActiveToWait', { jobId, restored });
   }
@@ -383,15 +384,6 @@ export class FairQueueBackend extends RedisQueueBackend {
       mutedEvents: !this.#fair.events,
     });
   }
-}
-
-/** Whether a job has nothing of what BullMQ's own adding looks after: parents, deduplication, schedulers. */
-function isPlain(job: JobJson, args: Flat): boolean {
-  return !args[4] && !args[5] && !args[7] && !args[8] && !job.parent && !job.deduplicationId;
-}
-
-function tokenAt({ tokenPrefix, tokenFrom }: ClaimRequest, index: number): string {
-  return tokenFrom === undefined ? tokenPrefix : `${tokenPrefix}${tokenFrom + index}`;
 }
 
 /** Where BullMQ puts the time of the end among the arguments of moveToFinished. */
