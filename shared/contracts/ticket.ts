@@ -3,20 +3,24 @@ import { z } from 'zod';
 /** Version of the ticket; a worker that meets a newer one puts it back instead of failing it. */
 export const ticketVersion = 1;
 
-const tokens = z.int().min(0);
+const tokens = z.number().int().nonnegative();
 
-/** What a BullMQ job carries: a reference to the record and what decides its place, never the prompt. */
+/**
+ * What a BullMQ job carries: a reference to the record, never the prompt, and what its pool needs to place it in the
+ * tenant's lane. A ticket without the latter (from an older ingress) has the cost of one token and no deadline.
+ */
 export const ticketSchema = z.object({
   v: z.number().int(),
   tenant: z.string(),
   job: z.string(),
-  /** 0 is served first, 9 last, within the tenant's lane. */
-  class: z.int().min(0).max(9).optional(),
-  /** Estimated input tokens. */
+  /** Estimated input tokens, output tokens the tenant usually gets, and the most it asked for. */
   input: tokens.optional(),
-  /** Expected output tokens. */
   output: tokens.optional(),
-  /** Most output tokens, as the provider counts them. */
   max: tokens.optional(),
+  /** 0 is served first, 9 last; a BullMQ priority goes before it. */
+  class: z.number().int().min(0).max(9).optional(),
+  /** When it is to have started, and when it was accepted, milliseconds since the epoch. */
+  deadline: z.number().int().nonnegative().optional(),
+  arrival: z.number().int().nonnegative().optional(),
 });
 export type Ticket = z.infer<typeof ticketSchema>;

@@ -39,24 +39,25 @@ const call = fc.record({
   max: fc.integer({ min: 0, max: 60 }),
 });
 
+const windowLimits = fc.record({
+  rpm: fc.integer({ min: 2, max: 20 }),
+  tpm: fc.integer({ min: 150, max: 900 }),
+  windowMs: fc.constantFrom(1_000, 5_000, 60_000),
+  sliced: fc.boolean(),
+  burst: fc.constantFrom(0.005, 0.2, 1, null),
+  guardMs: fc.constantFrom(0, 100),
+});
+const windowScenario = fc.record({
+  limits: windowLimits,
+  calls: fc.array(call, { minLength: 15, maxLength: 50 }),
+  pausesMs: fc.array(fc.constantFrom(0, 0, 1, 13, 170, 1_900, 31_000), { minLength: 60, maxLength: 60 }),
+  returned: fc.array(fc.boolean(), { minLength: 60, maxLength: 60 }),
+});
+
 test('no rolling window ever holds more than its ceiling, and work that waits is sent when it was said to fit', async () => {
-  const limits = fc.record({
-    rpm: fc.integer({ min: 2, max: 20 }),
-    tpm: fc.integer({ min: 150, max: 900 }),
-    windowMs: fc.constantFrom(1_000, 5_000, 60_000),
-    sliced: fc.boolean(),
-    burst: fc.constantFrom(0.005, 0.2, 1, null),
-    guardMs: fc.constantFrom(0, 100),
-  });
-  const scenario = fc.record({
-    limits,
-    calls: fc.array(call, { minLength: 15, maxLength: 50 }),
-    pausesMs: fc.array(fc.constantFrom(0, 0, 1, 13, 170, 1_900, 31_000), { minLength: 60, maxLength: 60 }),
-    returned: fc.array(fc.boolean(), { minLength: 60, maxLength: 60 }),
-  });
   await fc.assert(
     fc.asyncProperty(
-      scenario,
+      windowScenario,
       async ({ limits: { rpm, tpm, windowMs, sliced, burst, guardMs }, ...play }) => {
         const sliceMs = sliced ? windowMs / 10 : undefined;
         const pool = await FairPool.open(redis, {
@@ -116,51 +117,57 @@ test('no rolling window ever holds more than its ceiling, and work that waits is
   );
 });
 
+const laneWeights = { ant: 4, bee: 2, cat: 1, dog: 1 };
+const tenant = fc.constantFrom('ant', 'bee', 'cat', 'dog');
+const size = fc.integer({ min: 0, max: 200 });
+const laneStep = fc.oneof(
+  {
+    weight: 5,
+    arbitrary: fc.record({ do: fc.constant('add' as const), tenant, input: size, output: size }),
+  },
+  {
+    weight: 4,
+    arbitrary: fc.record({ do: fc.constant('claim' as const), used: fc.record({ in: size, out: size }) }),
+  },
+  { weight: 3, arbitrary: fc.record({ do: fc.constant('complete' as const), which: fc.nat() }) },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant('giveBack' as const), which: fc.nat() }) },
+);
+
 test('lanes with work stay within the bound of each other, whatever is estimated, used, returned and joined', async () => {
-  const weights = { ant: 4, bee: 2, cat: 1, dog: 1 };
-  const tenant = fc.constantFrom('ant', 'bee', 'cat', 'dog');
-  const size = fc.integer({ min: 0, max: 200 });
-  const step = fc.oneof(
-    {
-      weight: 5,
-      arbitrary: fc.record({ do: fc.constant('add' as const), tenant, input: size, output: size }),
-    },
-    {
-      weight: 4,
-      arbitrary: fc.record({ do: fc.constant('claim' as const), used: fc.record({ in: size, out: size }) }),
-    },
-    { weight: 3, arbitrary: fc.record({ do: fc.constant('complete' as const), which: fc.nat() }) },
-    { weight: 1, arbitrary: fc.record({ do: fc.constant('giveBack' as const), which: fc.nat() }) },
-  );
   await fc.assert(
-    fc.asyncProperty(fc.array(step, { minLength: 40, maxLength: 160 }), async (steps) => {
+    fc.asyncProperty(fc.array(laneStep, { minLength: 40, maxLength: 160 }), async (steps) => {
       const pool = await FairPool.open(redis);
-      const tenants = Object.fromEntries(Object.entries(weights).map(([name, weight]) => [name, { weight }]));
+      const tenants = Object.fromEntries(
+        Object.entries(laneWeights).map(([name, weight]) => [name, { weight }]),
+      );
       await publishPool(pool.backend, undefined, tenants);
       const lanesKey = fairKeys(pool.backend.keys['']!).lanes;
       const held = new Map<
         string,
-        { tenant: keyof typeof weights; cost: number; used: { in: number; out: number } }
+        { tenant: keyof typeof laneWeights; cost: number; used: { in: number; out: number } }
       >();
-      const calls = new Map<string, { tenant: keyof typeof weights; cost: number }>();
+      const calls = new Map<string, { tenant: keyof typeof laneWeights; cost: number }>();
       let largestCharge = 0;
       let largestCorrection = 0;
       const note = () => {
-        for (const name of Object.keys(weights)) {
+        for (const name of Object.keys(laneWeights)) {
           const corrections = [...held.values()].filter((each) => each.tenant === name);
           // A call that is given back is corrected by its whole charge.
           const sum = corrections.reduce(
             (total, { cost, used }) => total + Math.max(cost, Math.abs(used.in + 4 * used.out - cost)),
             0,
           );
-          largestCorrection = Math.max(largestCorrection, sum / weights[name as keyof typeof weights]);
+          largestCorrection = Math.max(
+            largestCorrection,
+            sum / laneWeights[name as keyof typeof laneWeights],
+          );
         }
       };
       try {
         for (const [index, each] of steps.entries()) {
           const ids = [...held.keys()];
           if (each.do === 'add') {
-            const of = each.tenant as keyof typeof weights;
+            const of = each.tenant as keyof typeof laneWeights;
             const cost = each.input + 4 * each.output;
             calls.set(`job${index}`, { tenant: of, cost });
             await pool.add(`job${index}`, { tenant: of, input: each.input, output: each.output });
@@ -168,7 +175,7 @@ test('lanes with work stay within the bound of each other, whatever is estimated
             for (const { id } of (await pool.claim(1)).claimed) {
               const { tenant: of, cost } = calls.get(id)!;
               held.set(id, { tenant: of, cost, used: each.used });
-              largestCharge = Math.max(largestCharge, cost / weights[of]);
+              largestCharge = Math.max(largestCharge, cost / laneWeights[of]);
             }
           } else if (ids.length > 0) {
             const id = ids[each.which % ids.length]!;
@@ -262,5 +269,30 @@ test('a call that no ceiling can ever hold is handed out to be refused, and hold
     ['huge', true, undefined],
     ['small', false, 'k'],
   ]);
+  await pool.close();
+});
+
+test('a look that finds no room forgets nothing of what was admitted', async () => {
+  const pool = await FairPool.open(redis, {
+    guardMs: 0,
+    credentials: [{ id: 'k', scope: 'org' }],
+    scopes: { org: [{ dimension: 'tokens', amount: 10, windowMs: 1_000, burst: null }] },
+  });
+  const admit = async (id: string, input: number) => {
+    await pool.add(id, { tenant: 'a', input });
+    return (await pool.claim(1)).claimed.length;
+  };
+  expect(await admit('first', 4)).toBe(1);
+  pool.nowMs += 500;
+  expect(await admit('second', 3)).toBe(1);
+  pool.nowMs += 200;
+  expect(await admit('third', 3)).toBe(1);
+  pool.nowMs += 302;
+  // The first is too old to count; six more do not fit beside the second and the third.
+  expect(await admit('fourth', 6)).toBe(0);
+  await pool.complete('first');
+  expect((await pool.claim(1)).claimed).toEqual([]);
+  pool.nowMs += 500;
+  expect((await pool.claim(1)).claimed).toHaveLength(1);
   await pool.close();
 });

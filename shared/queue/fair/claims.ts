@@ -1,6 +1,14 @@
-import { type JobJson, raw2NextJobData } from 'bullmq';
-import type { DispatchReply } from './fair-scripts.ts';
-import { type Grant, parseGrant } from './grant.ts';
+import type { JobJson } from 'bullmq';
+import type { Clock } from '#shared/kernel/clock.ts';
+import type { Grant } from './grant.ts';
+
+export interface FairOptions {
+  clock: Clock;
+  /** Whether QueueEvents, or anything else, reads the queue's event stream; without, none is written on the hot path. */
+  events: boolean;
+  /** The time the scripts work with, instead of Redis' own; for tests. */
+  suppliedNowMs?: () => number;
+}
 
 /** One job that was handed out. */
 export interface Claimed {
@@ -25,19 +33,7 @@ export interface ClaimRequest {
   tokenFrom?: number;
 }
 
-export const nobody: ClaimRequest = { count: 0, tokenPrefix: '' };
-export const oneFor = (token: string): ClaimRequest => ({ count: 1, tokenPrefix: token });
-export const nothingClaimed: DispatchReply = [[], -1, 0];
-
-function tokenAt({ tokenPrefix, tokenFrom }: ClaimRequest, index: number): string {
+/** Token of the job at `index` of a claim; the counterpart of tokenAt in lua/includes/hand-out.lua. */
+export function tokenAt({ tokenPrefix, tokenFrom }: ClaimRequest, index: number): string {
   return tokenFrom === undefined ? tokenPrefix : `${tokenPrefix}${tokenFrom + index}`;
-}
-
-/** What a dispatch handed out, in the order of the tokens that were asked with. */
-export function readClaims([jobs, comeBackMs, limitedMs]: DispatchReply, request: ClaimRequest): Claims {
-  const claimed = jobs.map(([fields, id, grantText], index) => {
-    const [json] = raw2NextJobData([fields, id, 0, 0]) as [JobJson];
-    return { id, json, grant: parseGrant(grantText), token: tokenAt(request, index) };
-  });
-  return { claimed, comeBackMs: comeBackMs < 0 ? undefined : comeBackMs, limitedMs };
 }

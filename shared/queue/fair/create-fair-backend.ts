@@ -1,5 +1,6 @@
 import { type BackendFactory, createRedisBackend } from 'bullmq';
-import { type FairOptions, FairQueueBackend } from './fair-backend.ts';
+import type { FairOptions } from './claims.ts';
+import { FairQueueBackend } from './fair-backend.ts';
 
 /** The backend factory for BullMQ's Queue, Worker, FlowProducer and QueueEvents, and for our own claim loop. */
 export function createFairBackend(fair: FairOptions): BackendFactory<FairQueueBackend> {

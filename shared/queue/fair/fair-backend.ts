@@ -24,38 +24,35 @@ import {
   QueueKeys,
   type RedisConnection,
   RedisQueueBackend,
+  raw2NextJobData,
 } from 'bullmq';
-import type { Clock } from '#shared/kernel/clock.ts';
 import { fairKeys } from '#shared/redis/keys.ts';
-import { type ClaimRequest, type Claims, nobody, nothingClaimed, oneFor, readClaims } from './claims.ts';
+import { type ClaimRequest, type Claims, type FairOptions, tokenAt } from './claims.ts';
 import {
   bullmqKeyCount,
   callArguments,
   type DispatchReply,
+  defineCommands,
   type FairCall,
   type FairReply,
   type FairScriptName,
   fairScripts,
   type LeaveReply,
 } from './fair-scripts.ts';
-import type { Grant } from './grant.ts';
-import { placeOf, type Usage, usageOf } from './ticket-place.ts';
+import { type Grant, parseGrant } from './grant.ts';
+import { isPlain, placeOf, type Usage, usageOf } from './ticket-place.ts';
 
 type KeysMap = RedisQueueBackend['keys'];
-type Client = Awaited<RedisQueueBackend['client']>;
 type Base = RedisQueueBackend;
 /** Keys or arguments of a BullMQ script, as BullMQ's own methods build them. */
 type Flat = readonly unknown[];
 
-export interface FairOptions {
-  clock: Clock;
-  /** Whether QueueEvents, or anything else, reads the queue's event stream; without, none is written on the hot path. */
-  events: boolean;
-  /** The time the scripts work with, instead of Redis' own; for tests. */
-  suppliedNowMs?: () => number;
-}
-
+const nobody: ClaimRequest = { count: 0, tokenPrefix: '' };
+const oneFor = (token: string): ClaimRequest => ({ count: 1, tokenPrefix: token });
 const keepNothing = { count: 0 };
+const nothingClaimed: DispatchReply = [[], -1, 0];
+/** Keys of BullMQ's moveJobFromActiveToWait, which builds them itself. */
+const putBackKeys = 'active wait stalled paused meta limiter prioritized marker events'.split(' ');
 const jobsClearedAtOnce = 2_000;
 /** BullMQ's range of scores for a priority, and how far ours lie below it (lanes.lua). */
 const scorePerPriority = 2 ** 32;
@@ -114,8 +111,8 @@ export class FairQueueBackend extends RedisQueueBackend {
 
   override forQueue(queueName: string, prefix = this.redisPrefix): IQueueBackend {
     const keys = new QueueKeys(prefix).getKeys(queueName);
-    const options = { ...this.#options, prefix };
     const { connection, blockingConnection } = this;
+    const options = { ...this.#options, prefix };
     return new FairQueueBackend(connection, queueName, keys, options, this.#fair, blockingConnection, false);
   }
 
@@ -124,8 +121,8 @@ export class FairQueueBackend extends RedisQueueBackend {
     return this.#grants.get(jobId);
   }
 
-  protected override addStandardJob(...parameters: Parameters<Base['addPrioritizedJob']>) {
-    return this.addPrioritizedJob(...parameters);
+  protected override addStandardJob(...job: Parameters<Base['addPrioritizedJob']>) {
+    return this.addPrioritizedJob(...job);
   }
 
   protected override addPrioritizedJob(
@@ -303,8 +300,7 @@ export class FairQueueBackend extends RedisQueueBackend {
   }
 
   async #putBack(jobId: string, token: string, restored: boolean) {
-    const { active, wait, stalled, paused, meta, limiter, prioritized, marker, events } = this.keys;
-    const keys = [active, wait, stalled, paused, meta, limiter, prioritized, marker, events];
+    const keys = putBackKeys.map((name) => this.keys[name]);
     const flat = [...keys, jobId, token, this.toKey(jobId)];
     return this.#leave('putBack', flat, 'moveJobFromActiveToWait', { jobId, restored });
   }
@@ -342,10 +338,14 @@ export class FairQueueBackend extends RedisQueueBackend {
     return { status, ...this.#claims(reply ?? nothingClaimed, next) };
   }
 
-  #claims(reply: DispatchReply, request: ClaimRequest): Claims {
-    const claims = readClaims(reply, request);
-    for (const { id, grant } of claims.claimed) this.#grants.set(id, grant);
-    return claims;
+  #claims([jobs, comeBackMs, limitedMs]: DispatchReply, request: ClaimRequest): Claims {
+    const claimed = jobs.map(([fields, id, grantText], index) => {
+      const grant = parseGrant(grantText);
+      this.#grants.set(id, grant);
+      const [json] = raw2NextJobData([fields, id, 0, 0]) as [JobJson];
+      return { id, json, grant, token: tokenAt(request, index) };
+    });
+    return { claimed, comeBackMs: comeBackMs < 0 ? undefined : comeBackMs, limitedMs };
   }
 
   /** The reply of BullMQ's moveToActive: `[jobData, id, rateLimitDelay, delayUntil]`. */
@@ -386,22 +386,10 @@ export class FairQueueBackend extends RedisQueueBackend {
   }
 }
 
-/** Whether a job has nothing of what BullMQ's own adding looks after: parents, deduplication, schedulers. */
-function isPlain(job: JobJson, args: Flat): boolean {
-  return !args[4] && !args[5] && !args[7] && !args[8] && !job.parent && !job.deduplicationId;
-}
-
 /** Where BullMQ puts the time of the end among the arguments of moveToFinished. */
 const finishedOnOf = (flat: Flat) => flat[bullmqKeyCount('finish') + 1] as number;
 
 function splitFlat(name: FairScriptName, flat: Flat): { bullmqKeys: Flat; bullmqArgs: Flat } {
   const count = bullmqKeyCount(name);
   return { bullmqKeys: flat.slice(0, count), bullmqArgs: flat.slice(count) };
-}
-
-function defineCommands(client: Client): void {
-  const commands = client as unknown as Record<string, unknown>;
-  for (const { command, text, numberOfKeys } of Object.values(fairScripts)) {
-    if (!commands[command]) client.defineCommand(command, { lua: text, numberOfKeys });
-  }
 }

@@ -1,3 +1,4 @@
+import type { RedisClient } from 'bullmq';
 import { fairKeys } from '#shared/redis/keys.ts';
 import { expandScript } from './lua-source.ts';
 
@@ -194,4 +195,12 @@ export function callArguments<Name extends FairScriptName>(
     mutedEvents ? 1 : 0,
     ...fairScripts[name].args.map((arg) => args[arg]),
   ];
+}
+
+/** Makes the scripts commands of a client; once for each client. */
+export function defineCommands(client: RedisClient): void {
+  const commands = client as unknown as Record<string, unknown>;
+  for (const { command, text, numberOfKeys } of Object.values(fairScripts)) {
+    if (!commands[command]) client.defineCommand(command, { lua: text, numberOfKeys });
+  }
 }

@@ -1,3 +1,4 @@
+import type { JobJson } from 'bullmq';
 import { z } from 'zod';
 
 const whole = z.number().int().nonnegative();
@@ -64,4 +65,9 @@ const usageSchema = z.object({ in: whole, out: whole });
 
 export function usageOf(returnValue: unknown): Usage | undefined {
   return typeof returnValue === 'object' ? usageSchema.safeParse(returnValue).data : undefined;
+}
+
+/** Whether a job has nothing of what BullMQ's own adding looks after: parents, deduplication, schedulers. */
+export function isPlain(job: JobJson, args: readonly unknown[]): boolean {
+  return !args[4] && !args[5] && !args[7] && !args[8] && !job.parent && !job.deduplicationId;
 }

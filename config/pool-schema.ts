@@ -1,0 +1,81 @@
+import { z } from 'zod';
+import { count, milliseconds, seconds } from './setting-types.ts';
+
+const perWindow = (reason: string) =>
+  z.number().int().min(1).max(1_000_000_000_000).optional().describe(reason);
+
+const ceilingsSchema = z
+  .strictObject({
+    rpm: perWindow('Requests per minute.'),
+    tpm: perWindow('Tokens per minute, input and output together as `token_accounting` counts them.'),
+    itpm: perWindow('Input tokens per minute.'),
+    otpm: perWindow('Output tokens per minute.'),
+    rpd: perWindow('Requests per day.'),
+    tpd: perWindow('Tokens per day.'),
+    concurrency: perWindow('Requests open at once, over all workers.'),
+  })
+  .prefault({});
+
+/** How providers count the tokens of a call. */
+const tokenAccountings = [
+  'input_plus_max',
+  'max_of_both',
+  'input_plus_output_actual',
+  'input_only',
+  'bedrock',
+] as const;
+
+/** One pool: the models of a provider that share one set of ceilings. */
+export const poolSchema = z.strictObject({
+  models: z
+    .array(z.string().min(1).max(200))
+    .min(1)
+    .describe(
+      'Models that share the ceilings of this pool. `prefix*` takes every model that begins so; exact names win.',
+    ),
+  concurrency: count(64, 1, 10_000, 'Calls one worker process has open to this pool at once.'),
+  ceilings: ceilingsSchema.describe(
+    'What the provider allows, per limit scope. Nothing set: nothing is held back.',
+  ),
+  token_accounting: z
+    .enum(tokenAccountings)
+    .default('input_plus_max')
+    .describe(
+      'How the provider counts tokens: input and max_tokens at once (OpenAI), the larger of both, input and real output (Anthropic), input only (Gemini), or input and max_tokens with a later correction (Bedrock).',
+    ),
+  burndown: z.number().min(1).max(100).default(1).describe('What one output token counts under `bedrock`.'),
+  max_tokens_default: count(
+    16,
+    0,
+    1_000_000,
+    'Output tokens the provider counts for a call that names no maximum.',
+  ),
+  window_seconds: seconds(60, 1, 3_600, 'Length of the window of rpm, tpm, itpm and otpm; 60 but for tests.'),
+  slice_ms: z
+    .number()
+    .int()
+    .min(10)
+    .max(60_000)
+    .optional()
+    .describe(
+      'Set when the provider also holds each slice of this length to its part of the ceiling. Milliseconds.',
+    ),
+  guard_ms: milliseconds(
+    250,
+    0,
+    10_000,
+    'Added to every window, because requests arrive later than they were granted; a grant older than this is given back unused.',
+  ),
+  input_weight: z
+    .number()
+    .positive()
+    .max(1_000)
+    .default(1)
+    .describe('What an input token weighs in a tenant’s share.'),
+  output_weight: z
+    .number()
+    .positive()
+    .max(1_000)
+    .default(4)
+    .describe('What an output token weighs in a tenant’s share.'),
+});
