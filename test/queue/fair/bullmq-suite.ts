@@ -1,6 +1,6 @@
 import { createRedisBackend, type Job, Queue, QueueEvents, Worker, type WorkerOptions } from 'bullmq';
 import type { Redis } from 'ioredis';
-import { afterAll, afterEach, beforeAll, beforeEach, describe } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach } from 'vitest';
 import { systemClock } from '#shared/kernel/clock.ts';
 import { createFairBackend } from '#shared/queue/fair/create-fair-backend.ts';
 import { RedisProcess } from '../../harness/redis-process.ts';
@@ -56,25 +56,27 @@ export class QueueUnderTest {
   }
 }
 
-/** What an application may expect of BullMQ: the stock backend shows that the expectation is BullMQ's. */
-export function onBothBackends(title: string, suite: (current: () => QueueUnderTest) => void): void {
-  describe.each(Object.entries(backends))(`${title} on %s`, (_name, backend) => {
-    let server: RedisProcess;
-    let redis: Redis;
-    let current: QueueUnderTest;
-    beforeAll(async () => {
-      server = await RedisProcess.start();
-      redis = server.connect();
-    });
-    afterAll(async () => {
-      redis.disconnect();
-      await server.stop();
-    });
-    beforeEach(async () => {
-      current = new QueueUnderTest(redis, backend as typeof createRedisBackend);
-      await current.queue.waitUntilReady();
-    });
-    afterEach(() => current.close());
-    suite(() => current);
+/** The stock backend beside the fair one: it shows that an expectation is BullMQ's. */
+export const bothBackends = Object.entries(backends);
+type Backend = (typeof backends)[keyof typeof backends];
+
+/** A queue of its own for each test of the surrounding `describe`. */
+export function useQueue(backend: Backend): () => QueueUnderTest {
+  let server: RedisProcess;
+  let redis: Redis;
+  let current: QueueUnderTest;
+  beforeAll(async () => {
+    server = await RedisProcess.start();
+    redis = server.connect();
   });
+  afterAll(async () => {
+    redis.disconnect();
+    await server.stop();
+  });
+  beforeEach(async () => {
+    current = new QueueUnderTest(redis, backend as typeof createRedisBackend);
+    await current.queue.waitUntilReady();
+  });
+  afterEach(() => current.close());
+  return () => current;
 }

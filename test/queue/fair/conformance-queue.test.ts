@@ -1,9 +1,10 @@
-import { expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { systemClock } from '#shared/kernel/clock.ts';
 import { until } from '../../harness/until.ts';
-import { onBothBackends } from './bullmq-suite.ts';
+import { bothBackends, useQueue } from './bullmq-suite.ts';
 
-onBothBackends('a queue', (current) => {
+describe.each(bothBackends)('a queue on %s', (_name, backend) => {
+  const current = useQueue(backend);
   test('a paused queue starts nothing until it is resumed', async () => {
     const { queue } = current();
     let starts = 0;

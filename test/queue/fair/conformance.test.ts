@@ -1,10 +1,11 @@
 import { DelayedError, Worker } from 'bullmq';
-import { expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { systemClock } from '#shared/kernel/clock.ts';
 import { until } from '../../harness/until.ts';
-import { onBothBackends } from './bullmq-suite.ts';
+import { bothBackends, useQueue } from './bullmq-suite.ts';
 
-onBothBackends('jobs', (current) => {
+describe.each(bothBackends)('jobs on %s', (_name, backend) => {
+  const current = useQueue(backend);
   test('a job is processed once and keeps its return value', async () => {
     const { queue } = current();
     const job = await queue.add('one', { hello: 'world' });
