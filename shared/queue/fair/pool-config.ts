@@ -87,6 +87,8 @@ const letters = { requests: 'r', tokens: 't', input_tokens: 'it', output_tokens:
 /** A window has this many slots, unless they would be longer than the longest: how much later than exactly it ends. */
 const slotsPerWindow = 600;
 const longestSlotMs = 250;
+/** What a slice is widened by, as a share of it: arrivals jitter by milliseconds across its edges. */
+const sliceGuardShare = 0.012;
 /** Longer windows (a day's quota) are used as fast as they allow, unless a burst says otherwise. */
 const longestPacedMs = 60_000;
 /** A pace is kept over at least this long: workers wake late by a few milliseconds. */
@@ -117,7 +119,8 @@ function compileCeiling(scope: string, ceiling: CeilingSettings, settings: PoolS
   const whole = compile(windowMs + settings.guardMs, slotMsOf(windowMs), ceiling.amount, true);
   if (sliceMs === undefined || dimension === 'concurrency') return [whole];
   const part = Math.max(1, Math.floor((ceiling.amount * sliceMs) / windowMs));
-  return [whole, compile(sliceMs, slotMsOf(sliceMs), part, false)];
+  const sliceGuardMs = Math.min(settings.guardMs, Math.ceil(sliceMs * sliceGuardShare));
+  return [whole, compile(sliceMs + sliceGuardMs, slotMsOf(sliceMs), part, false)];
 }
 
 /** The settings of a pool as the scripts read them. @throws ZodError */

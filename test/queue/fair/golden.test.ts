@@ -1,13 +1,12 @@
+import { hash } from 'node:crypto';
 import { expect, test } from 'vitest';
 import { fairScripts } from '#shared/queue/fair/fair-scripts.ts';
 
-// Whoever changes a script, or BullMQ's release, sees here what Redis will really run.
-// Those that differ from `finish` only in the BullMQ script they wrap are left out.
-const alike = ['delay', 'retry', 'putBack', 'awaitChildren'];
-const reviewed = Object.entries(fairScripts).filter(([name]) => !alike.includes(name));
-
-test.each(reviewed)('the expanded text of %s is the one that was reviewed', async (name, script) => {
-  await expect(script.text).toMatchFileSnapshot(`golden/${name}.lua`);
+// Whoever changes a script, or BullMQ's release, sees here which of the texts that Redis runs are no longer the reviewed
+// ones. Digests, because the texts hold BullMQ's own scripts, which are read from its package.
+test('the expanded scripts are the ones that were reviewed (`vitest run -u test/queue/fair` renews them)', async () => {
+  const digests = Object.entries(fairScripts).map(([name, { text }]) => `${hash('sha256', text)}  ${name}\n`);
+  await expect(digests.join('')).toMatchFileSnapshot('golden.txt');
 });
 
 test('no script names a key or an argument that it is not given', () => {
