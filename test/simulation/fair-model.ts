@@ -67,7 +67,7 @@ export class FairModel {
   #lastUse = new Map<string, number>();
   #uses = 0;
   #sequence = 0;
-  #chargedMs = 0;
+  #seenMs = 0;
   #nowMs = 0;
 
   constructor(pool: CompiledPool) {
@@ -141,11 +141,11 @@ export class FairModel {
   }
 
   #look(nowMs: number): void {
-    if (nowMs < this.#chargedMs - heldClockMs) {
+    if (nowMs < this.#seenMs - heldClockMs) {
       for (const window of this.#windows.values()) window.pacedUntilMs = undefined;
-      this.#chargedMs = nowMs;
+      this.#seenMs = nowMs;
     }
-    this.#nowMs = Math.max(nowMs, this.#chargedMs);
+    this.#nowMs = Math.max(nowMs, this.#seenMs);
   }
 
   #enter(job: WaitingJob): void {
@@ -227,7 +227,10 @@ export class FairModel {
   }
 
   #window(ceiling: CompiledCeiling): ModelWindow {
-    const known = this.#windows.get(ceiling.key) ?? new ModelWindow(ceiling);
+    const onForget = (nowMs: number) => {
+      this.#seenMs = nowMs;
+    };
+    const known = this.#windows.get(ceiling.key) ?? new ModelWindow(ceiling, onForget);
     this.#windows.set(ceiling.key, known);
     return known;
   }
@@ -262,7 +265,7 @@ export class FairModel {
     }
     this.#uses++;
     this.#lastUse.set(id, this.#uses);
-    this.#chargedMs = this.#nowMs;
+    this.#seenMs = this.#nowMs;
   }
 
   #release(id: string, delta: number): Held {
@@ -304,6 +307,6 @@ export class FairModel {
       if (surplus > 0) window.refund(surplus, held.timeMs, this.#nowMs);
       window.charge(Math.max(0, -surplus) + atEnd[index]!, this.#nowMs);
     }
-    this.#chargedMs = this.#nowMs;
+    this.#seenMs = this.#nowMs;
   }
 }

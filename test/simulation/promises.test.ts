@@ -39,7 +39,7 @@ const call = fc.record({
   max: fc.integer({ min: 0, max: 60 }),
 });
 
-const windowLimits = fc.record({
+const limits = fc.record({
   rpm: fc.integer({ min: 2, max: 20 }),
   tpm: fc.integer({ min: 150, max: 900 }),
   windowMs: fc.constantFrom(1_000, 5_000, 60_000),
@@ -47,8 +47,8 @@ const windowLimits = fc.record({
   burst: fc.constantFrom(0.005, 0.2, 1, null),
   guardMs: fc.constantFrom(0, 100),
 });
-const windowScenario = fc.record({
-  limits: windowLimits,
+const scenario = fc.record({
+  limits,
   calls: fc.array(call, { minLength: 15, maxLength: 50 }),
   pausesMs: fc.array(fc.constantFrom(0, 0, 1, 13, 170, 1_900, 31_000), { minLength: 60, maxLength: 60 }),
   returned: fc.array(fc.boolean(), { minLength: 60, maxLength: 60 }),
@@ -57,7 +57,7 @@ const windowScenario = fc.record({
 test('no rolling window ever holds more than its ceiling, and work that waits is sent when it was said to fit', async () => {
   await fc.assert(
     fc.asyncProperty(
-      windowScenario,
+      scenario,
       async ({ limits: { rpm, tpm, windowMs, sliced, burst, guardMs }, ...play }) => {
         const sliceMs = sliced ? windowMs / 10 : undefined;
         const pool = await FairPool.open(redis, {
@@ -117,13 +117,13 @@ test('no rolling window ever holds more than its ceiling, and work that waits is
   );
 });
 
-const laneWeights = { ant: 4, bee: 2, cat: 1, dog: 1 };
-const tenant = fc.constantFrom('ant', 'bee', 'cat', 'dog');
+const boundWeights = { ant: 4, bee: 2, cat: 1, dog: 1 };
+const tenantOf = fc.constantFrom('ant', 'bee', 'cat', 'dog');
 const size = fc.integer({ min: 0, max: 200 });
-const laneStep = fc.oneof(
+const boundStep = fc.oneof(
   {
     weight: 5,
-    arbitrary: fc.record({ do: fc.constant('add' as const), tenant, input: size, output: size }),
+    arbitrary: fc.record({ do: fc.constant('add' as const), tenant: tenantOf, input: size, output: size }),
   },
   {
     weight: 4,
@@ -135,22 +135,22 @@ const laneStep = fc.oneof(
 
 test('lanes with work stay within the bound of each other, whatever is estimated, used, returned and joined', async () => {
   await fc.assert(
-    fc.asyncProperty(fc.array(laneStep, { minLength: 40, maxLength: 160 }), async (steps) => {
+    fc.asyncProperty(fc.array(boundStep, { minLength: 40, maxLength: 160 }), async (steps) => {
       const pool = await FairPool.open(redis);
       const tenants = Object.fromEntries(
-        Object.entries(laneWeights).map(([name, weight]) => [name, { weight }]),
+        Object.entries(boundWeights).map(([name, weight]) => [name, { weight }]),
       );
       await publishPool(pool.backend, undefined, tenants);
       const lanesKey = fairKeys(pool.backend.keys['']!).lanes;
       const held = new Map<
         string,
-        { tenant: keyof typeof laneWeights; cost: number; used: { in: number; out: number } }
+        { tenant: keyof typeof boundWeights; cost: number; used: { in: number; out: number } }
       >();
-      const calls = new Map<string, { tenant: keyof typeof laneWeights; cost: number }>();
+      const calls = new Map<string, { tenant: keyof typeof boundWeights; cost: number }>();
       let largestCharge = 0;
       let largestCorrection = 0;
       const note = () => {
-        for (const name of Object.keys(laneWeights)) {
+        for (const name of Object.keys(boundWeights)) {
           const corrections = [...held.values()].filter((each) => each.tenant === name);
           // A call that is given back is corrected by its whole charge.
           const sum = corrections.reduce(
@@ -159,7 +159,7 @@ test('lanes with work stay within the bound of each other, whatever is estimated
           );
           largestCorrection = Math.max(
             largestCorrection,
-            sum / laneWeights[name as keyof typeof laneWeights],
+            sum / boundWeights[name as keyof typeof boundWeights],
           );
         }
       };
@@ -167,7 +167,7 @@ test('lanes with work stay within the bound of each other, whatever is estimated
         for (const [index, each] of steps.entries()) {
           const ids = [...held.keys()];
           if (each.do === 'add') {
-            const of = each.tenant as keyof typeof laneWeights;
+            const of = each.tenant as keyof typeof boundWeights;
             const cost = each.input + 4 * each.output;
             calls.set(`job${index}`, { tenant: of, cost });
             await pool.add(`job${index}`, { tenant: of, input: each.input, output: each.output });
@@ -175,7 +175,7 @@ test('lanes with work stay within the bound of each other, whatever is estimated
             for (const { id } of (await pool.claim(1)).claimed) {
               const { tenant: of, cost } = calls.get(id)!;
               held.set(id, { tenant: of, cost, used: each.used });
-              largestCharge = Math.max(largestCharge, cost / laneWeights[of]);
+              largestCharge = Math.max(largestCharge, cost / boundWeights[of]);
             }
           } else if (ids.length > 0) {
             const id = ids[each.which % ids.length]!;

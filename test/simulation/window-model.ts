@@ -8,12 +8,14 @@ interface Slot {
 /** A ceiling's sliding window and pacer, kept as the plain list of what was admitted. */
 export class ModelWindow {
   readonly #ceiling: CompiledCeiling;
+  readonly #onForget: (nowMs: number) => void;
   #slots: Slot[] = [];
   /** Theoretical arrival time of the pacer. */
   pacedUntilMs: number | undefined;
 
-  constructor(ceiling: CompiledCeiling) {
+  constructor(ceiling: CompiledCeiling, onForget: (nowMs: number) => void) {
     this.#ceiling = ceiling;
+    this.#onForget = onForget;
   }
 
   /** When `cost` fits, and the share of the amount that is left after it. */
@@ -63,11 +65,19 @@ export class ModelWindow {
     return this.#slots.reduce((sum, { amount }) => sum + amount, 0);
   }
 
+  /** Drops what is too old to count. A time at which something was dropped has been: it cannot come again. */
   #forgetOld(nowMs: number): void {
+    const sum = this.#sum();
+    if (sum === 0) {
+      this.#slots = [];
+      return;
+    }
     const slot = this.#slotOf(nowMs);
-    const newest = this.#slots.at(-1);
+    const known = this.#slots.length;
     // After a step back of the clock nothing is known about ages: all of it counts as admitted now.
-    if (newest && newest.slot > slot) this.#slots = [{ slot, amount: this.#sum() }];
+    const isAhead = this.#slots.at(-1)!.slot > slot;
+    if (isAhead) this.#slots = [{ slot, amount: sum }];
     this.#slots = this.#slots.filter((held) => this.#endOf(held.slot) > nowMs);
+    if (isAhead || this.#slots.length < known) this.#onForget(nowMs);
   }
 }

@@ -292,10 +292,10 @@ export class FairQueueBackend extends RedisQueueBackend {
       next.count === 0
         ? [await this.runScript('complete', { args })]
         : await this.runScript('completeNext', { args: { ...args, ...this.#claimArgs(next) } });
+    if (status !== 1) this.#grants.delete(jobId);
     if (status < 0)
       throw this.finishedErrors({ code: status, jobId, command: 'moveToFinished', state: 'active' });
     if (status === 1) return undefined;
-    this.#grants.delete(jobId);
     return this.#claims(reply ?? nothingClaimed, next);
   }
 
@@ -333,8 +333,9 @@ export class FairQueueBackend extends RedisQueueBackend {
       ...this.#claimArgs(next),
     };
     const [status, reply] = await this.runScript(name, { ...splitFlat(name, flat), args });
-    if (status < 0) throw this.finishedErrors({ code: status, jobId, command, state: 'active' });
+    // Also when the lock is lost: the job is no longer this backend's.
     if (status !== staysOn) this.#grants.delete(jobId);
+    if (status < 0) throw this.finishedErrors({ code: status, jobId, command, state: 'active' });
     return { status, ...this.#claims(reply ?? nothingClaimed, next) };
   }
 

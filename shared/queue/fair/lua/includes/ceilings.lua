@@ -44,12 +44,18 @@ function limits.windowOf(ceiling)
   end
   local slotsKey = key.slotsPrefix .. ceiling.key
   local slot = math.floor(pool.nowMs / ceiling.slotMs)
+  if window[3] == 0 then
+    if window[4] ~= 0 then call('DEL', slotsKey) end
+    window[1], window[2], window[4] = slot, 0, 0
+    return window
+  end
   local newestEndedSlot = (pool.nowMs - ceiling.spanMs) / ceiling.slotMs - 1
   local oldest = window[4] ~= 0 and window[4] or window[1]
-  if window[1] <= slot and (window[3] == 0 or oldest > newestEndedSlot) then return window end
-  -- From here on slots are deleted, so what remains must be written.
+  if window[1] <= slot and oldest > newestEndedSlot then return window end
+  -- From here on slots are forgotten: what remains must be written, and the time cannot be earlier again.
   pool.changed = true
-  if window[1] > slot then -- The clock went back: grants.nothing is known about ages, so all of it counts from now on.
+  pool.ceilings.seenMs = pool.nowMs
+  if window[1] > slot then -- The clock went back: nothing is known about ages, so all of it counts from now on.
     call('DEL', slotsKey)
     window[1], window[2], window[4] = slot, window[3], 0
     return window
