@@ -9,12 +9,13 @@ import type { Service } from '#shared/kernel/lifecycle.ts';
 import { systemRandom } from '#shared/kernel/random.ts';
 import { EmbeddedServer } from '#shared/redis/embedded-server.ts';
 import { findServer } from '#shared/redis/find-server.ts';
+import { loggedLifecycle } from '#shared/telemetry/logged-lifecycle.ts';
 import { createLogger, type Logger } from '#shared/telemetry/logger.ts';
 import { createMetrics } from '#shared/telemetry/metrics.ts';
 import { OperationsServer } from '#shared/telemetry/operations-server.ts';
 import { startTracing } from '#shared/telemetry/tracing.ts';
 import { fillEmptyKeys } from './development-key.ts';
-import { createLifecycle, runProcess } from './run-process.ts';
+import { runProcess } from './run-process.ts';
 import { routeToSimulator, SimulatorProcess } from './simulator-process.ts';
 
 const say = (line: string) => console.log(line);
@@ -56,7 +57,7 @@ async function createAllInOne(settings: Settings, shownKey: string, log: Logger)
   const redisServer = await embeddedRedis(settings);
   const simulated = Object.values(settings.providers).every(({ credentials }) => credentials.length === 0);
   const simulator = simulated ? new SimulatorProcess(settings.simulator) : undefined;
-  const lifecycle = createLifecycle(settings, log);
+  const lifecycle = loggedLifecycle(settings, systemClock, log);
   return {
     name: 'sluice',
     async start() {

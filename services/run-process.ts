@@ -1,7 +1,8 @@
 import type { Settings } from '#config/schema.ts';
 import { systemClock } from '#shared/kernel/clock.ts';
 import { describeError } from '#shared/kernel/errors.ts';
-import { Lifecycle, type Service } from '#shared/kernel/lifecycle.ts';
+import type { Service } from '#shared/kernel/lifecycle.ts';
+import { loggedLifecycle } from '#shared/telemetry/logged-lifecycle.ts';
 import type { Logger } from '#shared/telemetry/logger.ts';
 
 /** Starts a service as this process: stops it on SIGTERM or SIGINT, and ends with a code that says how it went. */
@@ -28,15 +29,6 @@ export async function runProcess(service: Service, log: Logger): Promise<void> {
   }
 }
 
-/** A lifecycle for the parts of a process, bounded as configured. */
-export function createLifecycle(settings: Settings, log: Logger): Lifecycle {
-  return new Lifecycle({
-    clock: systemClock,
-    stopTimeoutMs: settings.workers.stop_timeout_ms,
-    onStopError: (service, error) => log.error({ service, reason: describeError(error) }, 'did not stop'),
-  });
-}
-
 /** One service out of several, started in order and stopped in reverse; `onReady` runs when all are up. */
 export function composeProcess(
   settings: Settings,
@@ -44,7 +36,7 @@ export function composeProcess(
   services: readonly (Service | undefined)[],
   onReady: () => void,
 ): Service {
-  const lifecycle = createLifecycle(settings, log);
+  const lifecycle = loggedLifecycle(settings, systemClock, log);
   return {
     name: 'process',
     async start() {

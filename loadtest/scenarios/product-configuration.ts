@@ -6,7 +6,7 @@ const deepestQueue = 1_000_000;
 
 /**
  * The configuration of Sluice for a plan: the only place that knows its keys. Ceilings, accounting and weights are
- * written with `plan.ceilings` only, because a schema that does not know them refuses to start.
+ * written with `plan.ceilings` only, so that a run without them shows what unpaced calls do to a provider.
  */
 export function productConfiguration(plan: DrainPlan, simulatorUrl: string): Record<string, unknown> {
   const anthropic = plan.endpoint === '/v1/messages';

@@ -6,12 +6,13 @@ import { JobStore } from '#shared/jobs/job-store.ts';
 import type { Clock } from '#shared/kernel/clock.ts';
 import { describeError } from '#shared/kernel/errors.ts';
 import { newId } from '#shared/kernel/ids.ts';
-import { Lifecycle, type Service } from '#shared/kernel/lifecycle.ts';
+import type { Service } from '#shared/kernel/lifecycle.ts';
 import { poolIds } from '#shared/queue/pool-ids.ts';
 import { PoolQueue } from '#shared/queue/pool-queue.ts';
 import { openConnections, openRedis, type RedisConnection } from '#shared/redis/connection.ts';
 import { keys } from '#shared/redis/keys.ts';
 import { OutcomeWaiter } from '#shared/results/await-outcome.ts';
+import { loggedLifecycle } from '#shared/telemetry/logged-lifecycle.ts';
 import type { Logger } from '#shared/telemetry/logger.ts';
 import type { Metrics } from '#shared/telemetry/metrics.ts';
 import { queueTelemetry } from '#shared/telemetry/tracing.ts';
@@ -55,11 +56,7 @@ export function createIngressApp(options: IngressAppOptions): IngressApp {
   const ingressId = newId('ingress');
   const redis = openRedis(redisUrl, settings.redis, 'commands', ingressId);
   const blocking = openRedis(redisUrl, settings.redis, 'blocking', `${ingressId}-replies`);
-  const lifecycle = new Lifecycle({
-    clock,
-    stopTimeoutMs: settings.workers.stop_timeout_ms,
-    onStopError: (service, error) => log.error({ service, reason: describeError(error) }, 'did not stop'),
-  });
+  const lifecycle = loggedLifecycle(settings, clock, log);
   const probe = async () => {
     await redis.set(keys.readiness(ingressId), '1', 'PX', readinessTtlMs);
   };

@@ -3,7 +3,7 @@ import { JobStore } from '#shared/jobs/job-store.ts';
 import type { Clock } from '#shared/kernel/clock.ts';
 import { describeError } from '#shared/kernel/errors.ts';
 import { newId } from '#shared/kernel/ids.ts';
-import { Lifecycle, type Service } from '#shared/kernel/lifecycle.ts';
+import type { Service } from '#shared/kernel/lifecycle.ts';
 import { ownPresence } from '#shared/kernel/process-presence.ts';
 import type { Random } from '#shared/kernel/random.ts';
 import { ClaimLoop } from '#shared/queue/claim-loop.ts';
@@ -14,6 +14,7 @@ import { StockLoop } from '#shared/queue/stock-loop.ts';
 import type { TicketWorker, TicketWorkerOptions } from '#shared/queue/ticket-worker.ts';
 import { openConnections, openRedis, type RedisConnection } from '#shared/redis/connection.ts';
 import { keys } from '#shared/redis/keys.ts';
+import { loggedLifecycle } from '#shared/telemetry/logged-lifecycle.ts';
 import type { Logger } from '#shared/telemetry/logger.ts';
 import type { Metrics } from '#shared/telemetry/metrics.ts';
 import { queueTelemetry } from '#shared/telemetry/tracing.ts';
@@ -56,11 +57,7 @@ export function createWorkerApp(options: WorkerAppOptions): WorkerApp {
   const { settings, redisUrl, log, clock } = options;
   const workerId = newId('worker');
   const redis = openRedis(redisUrl, settings.redis, 'commands', workerId);
-  const lifecycle = new Lifecycle({
-    clock,
-    stopTimeoutMs: settings.workers.stop_timeout_ms,
-    onStopError: (service, error) => log.error({ service, reason: describeError(error) }, 'did not stop'),
-  });
+  const lifecycle = loggedLifecycle(settings, clock, log);
   return {
     name: 'worker',
     probe: async () => void (await redis.set(keys.readiness(workerId), '1', 'PX', readinessTtlMs)),
