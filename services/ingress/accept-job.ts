@@ -47,7 +47,7 @@ const queueFullRetryAfterMs = 1_000;
 export async function acceptJob(parts: AcceptJobParts, submission: Submission): Promise<AcceptedJob> {
   return inSpan(spans.accept, SpanKind.INTERNAL, { 'sluice.tenant': submission.tenant }, async () => {
     const accepted = await acceptOnce(parts, submission, newId('job'), undefined);
-    if (accepted.kind === 'accepted') await enqueue(parts, submission, accepted.jobId);
+    if (accepted.kind === 'accepted') await enqueue(parts, submission, accepted);
     return { jobId: accepted.jobId, joined: accepted.kind === 'joined' };
   });
 }
@@ -63,7 +63,7 @@ export async function acceptAwaitedJob(
     try {
       const accepted = await acceptOnce(parts, submission, jobId, parts.ingressId);
       if (accepted.kind === 'accepted') {
-        await enqueue(parts, submission, jobId);
+        await enqueue(parts, submission, accepted);
         return { jobId, joined: false, awaited };
       }
       awaited.cancel();
@@ -95,7 +95,7 @@ export async function joinJob(parts: AcceptJobParts, tenant: string, jobId: stri
   }
 }
 
-type Taken = { kind: 'accepted' | 'joined'; jobId: string };
+type Taken = Extract<Accepted, { kind: 'accepted' | 'joined' }>;
 
 async function acceptOnce(
   parts: AcceptJobParts,
@@ -151,9 +151,9 @@ function refuseOrTake(
   switch (accepted.kind) {
     case 'accepted':
       metrics.jobsAccepted.inc({ tenant, pool: `${request.provider}/${request.pool}` });
-      return { kind: accepted.kind, jobId: accepted.jobId };
+      return accepted;
     case 'joined':
-      return { kind: accepted.kind, jobId: accepted.jobId };
+      return accepted;
     case 'mismatch':
       throw new SluiceError('idempotency_mismatch', { fields: { job: accepted.jobId } });
     case 'queue_full': {
@@ -173,13 +173,13 @@ function refuseOrTake(
 async function enqueue(
   { queueOf, clock, log }: AcceptJobParts,
   { tenant, request, runAtMs }: Submission,
-  jobId: string,
+  { jobId, deadlineMs }: Extract<Accepted, { kind: 'accepted' }>,
 ): Promise<void> {
   const delayMs = Math.max(0, (runAtMs ?? 0) - clock.nowMs());
   try {
     await queueOf(request.provider, request.pool)!.enqueue(
       { tenant, job: jobId },
-      { priority: request.priority, tokens: request.tokens, delayMs },
+      { priority: request.priority, tokens: request.tokens, delayMs, deadlineMs },
     );
   } catch (error) {
     if (!(error instanceof SluiceError)) throw error;

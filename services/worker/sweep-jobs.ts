@@ -93,7 +93,7 @@ async function ensureTicket({ queueOf }: SweepParts, job: JobView, nowMs: number
   const delayMs = Math.max(0, (job.notBeforeMs ?? job.runAtMs ?? 0) - nowMs);
   await queue.enqueue(
     { tenant: job.tenant, job: job.id },
-    { priority: job.priority, tokens: job.tokens, delayMs },
+    { priority: job.priority, tokens: job.tokens, delayMs, deadlineMs: job.deadlineMs },
   );
   return 'enqueued';
 }

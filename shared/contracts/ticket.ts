@@ -19,7 +19,7 @@ export const ticketSchema = z.object({
   max: tokens.optional(),
   /** 0 is served first, 9 last; a BullMQ priority goes before it. */
   class: z.number().int().min(0).max(9).optional(),
-  /** When it is to have started, and when it was accepted, milliseconds since the epoch. */
+  /** When it is to have started; without that, when it was accepted: milliseconds since the epoch. */
   deadline: z.number().int().nonnegative().optional(),
   arrival: z.number().int().nonnegative().optional(),
 });

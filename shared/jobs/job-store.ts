@@ -33,7 +33,9 @@ export interface AcceptOptions {
 }
 
 export type Accepted =
-  | { kind: 'accepted' | 'joined' | 'mismatch'; jobId: string }
+  | { kind: 'accepted'; jobId: string; deadlineMs: number }
+  | { kind: 'joined'; jobId: string }
+  | { kind: 'mismatch'; jobId: string }
   | { kind: 'queue_full'; depth: number };
 
 export interface BeginOptions {
@@ -113,7 +115,7 @@ export class JobStore {
   async accept(options: AcceptOptions): Promise<Accepted> {
     const { tenant, jobId, idempotency } = options;
     await this.#registerTenant(tenant);
-    const [kind, detail] = await runScript(this.#redis, scripts.acceptScript, {
+    const [kind, detail, latestMs] = await runScript(this.#redis, scripts.acceptScript, {
       keys: {
         record: keys.job(tenant, jobId),
         idempotency: keys.idempotency(tenant, idempotency?.keyHash ?? 'none'),
@@ -134,7 +136,8 @@ export class JobStore {
       },
       rest: requestFields(options.request, options.runAtMs),
     });
-    return kind === 'queue_full' ? { kind, depth: detail } : { kind, jobId: detail };
+    if (kind === 'queue_full') return { kind, depth: detail };
+    return kind === 'accepted' ? { kind, jobId: detail, deadlineMs: latestMs } : { kind, jobId: detail };
   }
 
   /** The sweeper finds a tenant's jobs only if it knows the tenant, so this comes before the first accept. */

@@ -21,7 +21,8 @@ export const acceptScript = defineScript({
     'firstLookMs',
   ],
   reply: z.union([
-    z.tuple([z.enum(['accepted', 'joined', 'mismatch']), text]),
+    z.tuple([z.literal('accepted'), text, number]),
+    z.tuple([z.enum(['joined', 'mismatch']), text]),
     z.tuple([z.literal('queue_full'), number]),
   ]),
 });

@@ -23,6 +23,8 @@ export interface EnqueueOptions {
   tokens: TokenEstimate;
   /** Not before this many milliseconds from now. */
   delayMs: number;
+  /** When the job is to have started, on Redis' clock. In its lane and class the earliest is served first. */
+  deadlineMs: number;
 }
 
 /** Finished tickets leave nothing behind: their story is in the job record. */
@@ -72,7 +74,10 @@ export class PoolQueue implements Service {
 
   /** Adds the ticket of a job; a ticket that is there already stays as it is. */
   async enqueue(ticket: Pick<Ticket, 'tenant' | 'job'>, options: EnqueueOptions): Promise<void> {
-    const data: Ticket = { v: ticketVersion, ...ticket, class: options.priority, ...options.tokens };
+    const { priority, tokens, deadlineMs } = options;
+    const { input, output, max } = tokens;
+    const place = { class: priority, input, output, max, deadline: deadlineMs };
+    const data: Ticket = { v: ticketVersion, ...ticket, ...place };
     await this.#ask(this.#queue.add('call', data, { jobId: ticket.job, delay: options.delayMs }));
   }
 

@@ -23,11 +23,12 @@ end
 -- KEYS  record, idempotency (any key of the tenant when there is none), jobs, open, depth
 -- ARGV  jobId, fingerprint ('' = no Idempotency-Key), idempotencyMs, goneJob (holder of the key whose record is gone),
 --       waiter ('' = nobody awaits), depthLimit, deadlineMs (from now), firstLookMs; rest = field, value, …
--- reply {'accepted', jobId} | {'joined', jobId} | {'mismatch', jobId} | {'queue_full', depth}
+-- reply {'accepted', jobId, deadlineMs} | {'joined', jobId} | {'mismatch', jobId} | {'queue_full', depth}
 -- cost  O(log jobs of the tenant)
 -- A command that is sent again because its reply was lost finds its own record and changes nothing.
-if redis.call('EXISTS', record) == 1 then
-  return {'accepted', jobId}
+local known = redis.call('HGET', record, 'deadlineMs')
+if known then
+  return {'accepted', jobId, tonumber(known)}
 end
 if fingerprint ~= '' then
   local held = redis.call('GET', idempotency)
@@ -45,11 +46,12 @@ local waiting = tonumber(redis.call('GET', depth) or '0')
 if waiting >= tonumber(depthLimit) then
   return {'queue_full', waiting}
 end
+local latestMs = nowMs + tonumber(deadlineMs)
 local fields = {}
 for index = restFrom, #ARGV do
   fields[#fields + 1] = ARGV[index]
 end
-redis.call('HSET', record, 'state', 'queued', 'createdMs', nowMs, 'deadlineMs', nowMs + tonumber(deadlineMs),
+redis.call('HSET', record, 'state', 'queued', 'createdMs', nowMs, 'deadlineMs', latestMs,
   'counted', 1, 'attempt', 0, 'refusals', 0, 'crashes', 0, 'waiters', waiter, unpack(fields))
 redis.call('ZADD', jobs, nowMs, jobId)
 redis.call('ZADD', open, nowMs + tonumber(firstLookMs), jobId)
@@ -57,4 +59,4 @@ redis.call('INCR', depth)
 if fingerprint ~= '' then
   redis.call('SET', idempotency, jobId .. ' ' .. fingerprint, 'PX', idempotencyMs)
 end
-return {'accepted', jobId}
+return {'accepted', jobId, latestMs}

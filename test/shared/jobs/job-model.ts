@@ -58,7 +58,8 @@ export class JobModel {
     },
   ): object {
     const { idempotency, waiter } = options;
-    if (this.jobs.has(jobId)) return { kind: 'accepted', jobId };
+    const known = this.jobs.get(jobId);
+    if (known) return { kind: 'accepted', jobId, deadlineMs: known.deadlineMs };
     const held = idempotency && this.#idempotency.get(idempotency.keyHash);
     if (held)
       return {
@@ -85,7 +86,7 @@ export class JobModel {
       firstLookMs: nowMs + limits.firstLookMs,
       ends: [],
     });
-    return { kind: 'accepted', jobId };
+    return { kind: 'accepted', jobId, deadlineMs: nowMs + options.deadlineMs };
   }
 
   join(jobId: string, waiter: string): string {

@@ -41,6 +41,7 @@ afterAll(async () => {
 });
 
 const tokens = { input: 1, output: 1, max: 1 };
+const tomorrowMs = systemClock.nowMs() + 86_400_000;
 let pools = 0;
 let id: PoolId;
 let queue: PoolQueue;
@@ -57,8 +58,11 @@ afterEach(async () => {
   for (const each of started.toReversed()) await each.stop();
 });
 
-const add = (job: string, options: { priority?: number; delayMs?: number } = {}) =>
-  queue.enqueue({ tenant: 't', job }, { priority: 5, tokens, delayMs: 0, ...options });
+const add = (job: string, options: { priority?: number; delayMs?: number; deadlineMs?: number } = {}) =>
+  queue.enqueue(
+    { tenant: 't', job },
+    { priority: 5, tokens, delayMs: 0, deadlineMs: tomorrowMs, ...options },
+  );
 const addMany = async (count: number, prefix = 'job') => {
   const jobs = Array.from({ length: count }, (_, index) => `${prefix}${index}`);
   await Promise.all(jobs.map((job) => add(job)));
@@ -340,7 +344,10 @@ describe.each([
     await start(handle);
     await start(handle, { pool: other });
     await add('resting');
-    await otherQueue.enqueue({ tenant: 't', job: 'working' }, { priority: 5, tokens, delayMs: 0 });
+    await otherQueue.enqueue(
+      { tenant: 't', job: 'working' },
+      { priority: 5, tokens, delayMs: 0, deadlineMs: tomorrowMs },
+    );
     await until('the other works', () => handled.length > 0);
     expect(handled).toEqual(['working']);
     await producer.resume();
