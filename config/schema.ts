@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { poolSchema } from './pool-schema.ts';
 import { count, milliseconds, name, port, seconds } from './setting-types.ts';
+import { blobsSchema, filesSchema } from './storage-schema.ts';
 
 const dayMs = 86_400_000;
 const daySeconds = 86_400;
@@ -81,7 +82,7 @@ const redisSchema = z
       .string()
       .default('./data')
       .describe(
-        'Folder of the embedded Redis (append-only file, fsync every second) and of the made development key.',
+        'Folder of the embedded Redis (append-only file, fsync every second), of blobs and of the made development key.',
       ),
     connect_timeout_ms: milliseconds(2_000, 100, 60_000, 'Longest wait for a connection to Redis.'),
     command_timeout_ms: milliseconds(
@@ -356,6 +357,8 @@ export const settingsSchema = z.strictObject({
   redis: redisSchema,
   jobs: jobsSchema,
   replies: repliesSchema,
+  blobs: blobsSchema,
+  files: filesSchema,
   workers: workersSchema,
   telemetry: telemetrySchema,
   providers: z.record(name, providerSchema).describe('Providers by name.'),

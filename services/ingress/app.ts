@@ -2,6 +2,8 @@ import type { AddressInfo } from 'node:net';
 import fastify, { type FastifyInstance, LogController } from 'fastify';
 import { validatorCompiler } from 'fastify-type-provider-zod';
 import type { Settings } from '#config/schema.ts';
+import { FileStore } from '#shared/batches/file-store.ts';
+import { openBlobs } from '#shared/blobs/open-blobs.ts';
 import { JobStore } from '#shared/jobs/job-store.ts';
 import type { Clock } from '#shared/kernel/clock.ts';
 import { describeError } from '#shared/kernel/errors.ts';
@@ -22,12 +24,15 @@ import { ModelTable } from './model-table.ts';
 import { answerBrokenHttp, answerErrors, answerUnroutable } from './plugins/answer-errors.ts';
 import { authenticate } from './plugins/authenticate.ts';
 import { describeApi } from './plugins/describe-api.ts';
+import { limitReceiving } from './plugins/limit-receiving.ts';
 import { readJsonBodies } from './plugins/read-json.ts';
 import { callRoutes } from './routes/calls.ts';
+import { fileRoutes } from './routes/files.ts';
 import { healthRoutes } from './routes/health.ts';
 import { jobRoutes } from './routes/jobs.ts';
 import { modelRoutes } from './routes/models.ts';
 import { StoreGuard } from './store-guard.ts';
+import { BlobSweeper } from './sweep-blobs.ts';
 
 export interface IngressAppOptions {
   settings: Settings;
@@ -87,16 +92,17 @@ async function buildParts(
   const telemetry = await queueTelemetry(settings.telemetry);
   const jobs = new JobStore(redis, settings.jobs);
   const queues = poolIds(settings).map((id) => new PoolQueue(id, redis, clock, telemetry));
+  const onError = (part: string) => (error: unknown) => {
+    metrics.backgroundErrors.inc({ part });
+    log.warn({ part, reason: describeError(error) }, 'background error');
+  };
   const waiter = new OutcomeWaiter({
     ingressId,
     blocking,
     clock,
     settings: settings.replies,
     readOutcome: (tenant, jobId) => jobs.outcome(tenant, jobId),
-    onError: (error) => {
-      metrics.backgroundErrors.inc({ part: 'replies' });
-      log.warn({ reason: describeError(error) }, 'replies');
-    },
+    onError: onError('replies'),
   });
   const storeGuard = new StoreGuard(redis, clock, settings.redis.memory_max_percent);
   const parts: IngressParts = {
@@ -110,20 +116,23 @@ async function buildParts(
     clock,
     log,
     models: new ModelTable(settings.providers),
+    files: new FileStore(redis),
+    blobs: await openBlobs(settings),
     queueOf: (provider, pool) => queues.find(({ id }) => id.provider === provider && id.pool === pool),
   };
-  return { parts, services: [storeGuard, ...queues, waiter] };
+  const sweeper = new BlobSweeper({ ...parts, onError: onError('blob sweeper') });
+  return { parts, services: [storeGuard, ...queues, waiter, sweeper] };
 }
 
 async function buildHttp(parts: IngressParts, probe: () => Promise<void>): Promise<FastifyInstance> {
-  const { http } = parts.settings;
+  const { http, files } = parts.settings;
   const app = fastify({
     // Fastify's own lines at "info" are its addresses; which one counts is said at the end of the start.
     loggerInstance: parts.log.child({}, { level: 'warn' }),
     logController: new LogController({ disableRequestLogging: true }),
     genReqId: () => newId('req'),
     bodyLimit: http.body_max_bytes,
-    requestTimeout: http.request_timeout_ms,
+    requestTimeout: Math.max(http.request_timeout_ms, files.upload_timeout_ms),
     keepAliveTimeout: keepAliveMs,
     forceCloseConnections: 'idle',
     return503OnClosing: true,
@@ -134,6 +143,7 @@ async function buildHttp(parts: IngressParts, probe: () => Promise<void>): Promi
   app.setValidatorCompiler(validatorCompiler);
   readJsonBodies(app, http.body_max_depth);
   answerErrors(app, parts.metrics);
+  limitReceiving(app, parts.clock, http.request_timeout_ms);
   await describeApi(app);
   healthRoutes(app, probe);
   await app.register(async (authenticated) => {
@@ -141,6 +151,7 @@ async function buildHttp(parts: IngressParts, probe: () => Promise<void>): Promi
     callRoutes(authenticated, parts);
     jobRoutes(authenticated, parts);
     modelRoutes(authenticated, parts.models);
+    await authenticated.register(async (forms) => fileRoutes(forms, parts));
   });
   return app;
 }

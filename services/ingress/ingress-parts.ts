@@ -1,3 +1,5 @@
+import type { FileStore } from '#shared/batches/file-store.ts';
+import type { BlobStore } from '#shared/blobs/blob-store.ts';
 import type { AcceptJobParts } from './accept-job.ts';
 import type { CancelJobParts } from './cancel-job.ts';
 import type { ModelTable } from './model-table.ts';
@@ -5,4 +7,6 @@ import type { ModelTable } from './model-table.ts';
 /** What the routes of an ingress work with; built once in app.ts. */
 export interface IngressParts extends AcceptJobParts, CancelJobParts {
   models: ModelTable;
+  files: FileStore;
+  blobs: BlobStore;
 }

@@ -81,6 +81,31 @@ export const errorCatalog = {
     anthropicType: 'not_found_error',
     sentence: 'There is no route {method} {path}.',
   },
+  file_not_found: {
+    ...badRequest,
+    status: 404,
+    anthropicType: 'not_found_error',
+    sentence: 'There is no file {file}.',
+  },
+  file_in_use: {
+    ...badRequest,
+    status: 409,
+    sentence: 'The file {file} is the input of a batch that has not ended.',
+  },
+  file_too_large: {
+    ...badRequest,
+    status: 413,
+    anthropicType: 'request_too_large',
+    sentence: 'The file is larger than {limit} bytes.',
+  },
+  too_many_lines: { ...badRequest, status: 413, sentence: 'The file has more than {limit} lines.' },
+  storage_full: {
+    ...badRequest,
+    status: 403,
+    anthropicType: 'permission_error',
+    sentence: 'The files of this tenant take {used} of {limit} bytes. Delete some first.',
+  },
+  invalid_upload: { ...badRequest, sentence: 'The upload is not valid: {reason}.' },
   idempotency_mismatch: {
     ...badRequest,
     status: 422,
@@ -162,6 +187,16 @@ export const errorCatalog = {
     retryable: false,
     sentence:
       'This server is stopping. The call goes on as job {job}; read its result there instead of sending it again.',
+  },
+  blobs_unavailable: {
+    ...unavailable,
+    sentence: 'The place where files are kept cannot be used right now.',
+  },
+  too_many_uploads: { ...unavailable, sentence: 'This server already takes {limit} uploads.' },
+  upload_timeout: {
+    ...badRequest,
+    status: 408,
+    sentence: 'The upload did not end within {seconds} s.',
   },
   too_many_waiting: { ...unavailable, sentence: 'This server already holds {limit} open calls.' },
   internal: {

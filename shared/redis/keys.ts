@@ -15,6 +15,16 @@ export const keys = {
   depth: (tenant: string) => `sl:{${tenant}}:depth`,
   /** Stream: ledger rows. */
   ledger: (tenant: string) => `sl:{${tenant}}:ledger`,
+  /** Hash: one file. */
+  file: (tenant: string, fileId: string) => `sl:{${tenant}}:file:${fileId}`,
+  /** Sorted set of file ids by time of creation. */
+  files: (tenant: string) => `sl:{${tenant}}:files`,
+  /** Sorted set of file ids by the time they expire. */
+  fileExpiry: (tenant: string) => `sl:{${tenant}}:file-expiry`,
+  /** Counter: bytes of the tenant's files. */
+  fileBytes: (tenant: string) => `sl:{${tenant}}:file-bytes`,
+  /** String: who removes expired files and forgotten blobs at present. */
+  blobSweepLease: () => 'sl:blob-sweeper',
   /** Set of all tenants that ever had a job. */
   tenants: () => 'sl:tenants',
   /** List: announcements for one ingress process. */

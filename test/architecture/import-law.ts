@@ -5,14 +5,15 @@ const rows = [
   ['kernel'],
   ['contracts', 'telemetry'],
   ['redis'],
-  ['tenants', 'tokens'],
-  ['queue', 'jobs', 'quotas', 'results', 'deliveries'],
+  ['tenants', 'tokens', 'blobs'],
+  ['queue', 'jobs', 'quotas', 'results', 'deliveries', 'batches'],
 ];
 
 /** Packages that only some folders may import at run time, and who may name their types besides. */
 const confined: Record<string, { from: string[]; typesFrom: string[] }> = {
   ioredis: { from: ['shared/redis/', 'shared/queue/'], typesFrom: [] },
   bullmq: { from: ['shared/redis/', 'shared/queue/'], typesFrom: ['shared/telemetry/'] },
+  '@aws-sdk/client-s3': { from: ['shared/blobs/'], typesFrom: [] },
   undici: { from: ['services/worker/http/', 'services/webhook/'], typesFrom: [] },
 };
 const product = ['config/', 'services/', 'shared/'];

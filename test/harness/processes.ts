@@ -84,7 +84,13 @@ export async function writeConfiguration(
   const path = join(folder, 'sluice.yaml');
   await writeFile(
     path,
-    stringify(testConfiguration(simulatorUrl, { telemetry: { log_level: 'info' }, ...over })),
+    stringify(
+      testConfiguration(simulatorUrl, {
+        telemetry: { log_level: 'info' },
+        ...over,
+        redis: { data_dir: folder, ...over.redis },
+      }),
+    ),
   );
   return { path, remove: () => rm(folder, { recursive: true, force: true }) };
 }

@@ -23,13 +23,14 @@ export async function freePort(): Promise<number> {
 export class RedisProcess {
   readonly port: number;
   readonly url: string;
-  readonly #dir: string;
+  /** Folder that lives as long as the server; tests may keep their data in it. */
+  readonly dir: string;
   #child: ChildProcess | undefined;
 
   private constructor(port: number, dir: string) {
     this.port = port;
     this.url = `redis://127.0.0.1:${port}`;
-    this.#dir = dir;
+    this.dir = dir;
   }
 
   static async start(): Promise<RedisProcess> {
@@ -49,7 +50,7 @@ export class RedisProcess {
         '--bind',
         '127.0.0.1',
         '--dir',
-        this.#dir,
+        this.dir,
         '--appendonly',
         'yes',
         '--appendfsync',
@@ -100,6 +101,6 @@ export class RedisProcess {
 
   async stop(): Promise<void> {
     await this.kill();
-    await rm(this.#dir, { recursive: true, force: true });
+    await rm(this.dir, { recursive: true, force: true });
   }
 }

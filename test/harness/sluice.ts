@@ -38,7 +38,10 @@ export function newSimulator(): Promise<Simulator> {
 export async function startSluice(options: SluiceOptions = {}): Promise<TestSluice> {
   const redis = options.redis ?? (await RedisProcess.start());
   const simulator = options.simulator ?? (await newSimulator());
-  const settings = testSettings(simulator.url, options.settings);
+  const settings = testSettings(simulator.url, {
+    ...options.settings,
+    redis: { data_dir: redis.dir, ...options.settings?.redis },
+  });
   const metrics = createMetrics({ processMetrics: false });
   const common = {
     settings,

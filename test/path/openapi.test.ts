@@ -59,6 +59,11 @@ test('it names every public route, and no other', () => {
     'GET /v1/jobs/{id}/result',
     'POST /v1/jobs/{id}/cancel',
     'GET /v1/models',
+    'GET /v1/files',
+    'POST /v1/files',
+    'GET /v1/files/{id}',
+    'DELETE /v1/files/{id}',
+    'GET /v1/files/{id}/content',
     'GET /healthz',
     'GET /readyz',
   ];
@@ -86,6 +91,8 @@ test('every /v1 route asks for a key, and bodies are components with plain names
   expect(Object.keys(api.components.schemas).toSorted()).toEqual([
     'ChatCompletionRequest',
     'EmbeddingRequest',
+    'File',
+    'FileList',
     'Job',
     'JobList',
     'JobSubmission',

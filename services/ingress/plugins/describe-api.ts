@@ -4,7 +4,9 @@ import type { FastifyInstance } from 'fastify';
 import { jsonSchemaTransform, jsonSchemaTransformObject } from 'fastify-type-provider-zod';
 import { z } from 'zod';
 import { endpoints } from '#shared/contracts/endpoint.ts';
+import { fileObject } from '../file-object.ts';
 import { jobObject } from '../job-object.ts';
+import { deletedFile, fileList } from '../routes/files.ts';
 import { jobList } from '../routes/jobs.ts';
 
 const providerAnswer = z.looseObject({}).describe('The answer of the provider, byte for byte.');
@@ -25,6 +27,11 @@ const answers: Record<string, Record<number, z.ZodType>> = {
   'GET /v1/jobs/:id': { 200: jobObject },
   'GET /v1/jobs/:id/result': { 200: providerAnswer, 202: jobObject },
   'POST /v1/jobs/:id/cancel': { 200: jobObject },
+  'POST /v1/files': { 200: fileObject },
+  'GET /v1/files': { 200: fileList },
+  'GET /v1/files/:id': { 200: fileObject },
+  'GET /v1/files/:id/content': { 200: z.unknown().describe('The bytes of the file.') },
+  'DELETE /v1/files/:id': { 200: deletedFile },
 };
 
 const describeRoute: NonNullable<FastifyDynamicSwaggerOptions['transform']> = (route) => {
