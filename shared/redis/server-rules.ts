@@ -22,7 +22,7 @@ function infoField(info: string, field: string): string | undefined {
 
 /**
  * Refuses a Redis that would lose jobs or lacks commands: version below 7.0.8 (or Valkey below 7.2, which reports a
- * compatible redis_version), or an eviction policy other than noeviction.
+ * compatible redis_version), no functions, or an eviction policy other than noeviction.
  */
 export async function refuseUnfitRedis(redis: Redis): Promise<void> {
   const info = await redis.info();
@@ -32,6 +32,11 @@ export async function refuseUnfitRedis(redis: Redis): Promise<void> {
       `Redis ${version} is too old: Sluice needs ${oldestVersion.join('.')} or newer.`,
     );
   }
+  await redis.function('LIST', 'LIBRARYNAME', 'sluice').catch((error: Error) => {
+    throw new UnfitRedisError(
+      `Redis Functions are not allowed here, and Sluice is made of them: ${error.message}`,
+    );
+  });
   const policy = infoField(info, 'maxmemory_policy');
   if (policy !== 'noeviction') {
     throw new UnfitRedisError(

@@ -22,21 +22,22 @@ import {
   type MinimalJob,
   type QueueBaseOptions,
   QueueKeys,
+  type RedisClient,
   type RedisConnection,
   RedisQueueBackend,
   raw2NextJobData,
 } from 'bullmq';
+import { callFunction, loadLibrary } from '#shared/redis/function-library.ts';
 import { fairKeys } from '#shared/redis/keys.ts';
 import { type ClaimRequest, type Claims, type FairOptions, tokenAt } from './claims.ts';
 import {
   bullmqKeyCount,
   callArguments,
   type DispatchReply,
-  defineCommands,
   type FairCall,
   type FairReply,
   type FairScriptName,
-  fairScripts,
+  fairLibrary,
   type LeaveReply,
 } from './fair-scripts.ts';
 import { type Grant, parseGrant } from './grant.ts';
@@ -105,8 +106,8 @@ export class FairQueueBackend extends RedisQueueBackend {
     );
     this.#fair = fair;
     this.#options = options;
-    // Registered first, so the commands are there before whoever waits for the client makes a pipeline of it.
-    connection.client.then(defineCommands, () => undefined);
+    // A failure shows at the first call, which tries again.
+    connection.client.then((client) => loadLibrary(client, fairLibrary)).catch(() => undefined);
   }
 
   override forQueue(queueName: string, prefix = this.redisPrefix): IQueueBackend {
@@ -125,6 +126,16 @@ export class FairQueueBackend extends RedisQueueBackend {
     return this.addPrioritizedJob(...job);
   }
 
+  override async addJobs(entries: Parameters<Base['addJobs']>[0]): Promise<string[]> {
+    await loadLibrary(await this.client, fairLibrary);
+    return super.addJobs(entries);
+  }
+
+  override async addFlow(entries: Parameters<Base['addFlow']>[0]) {
+    await loadLibrary(await this.client, fairLibrary);
+    return super.addFlow(entries);
+  }
+
   protected override addPrioritizedJob(
     ...[client, job, encodedOpts, args, keys = this.keys]: Parameters<Base['addPrioritizedJob']>
   ): Promise<string | number> {
@@ -132,13 +143,11 @@ export class FairQueueBackend extends RedisQueueBackend {
     const [packedArgs, data, packedOptions] = flat.slice(-3) as [Buffer, string, Buffer];
     const ticket = { ...placeOf(data), data, packedOptions };
     if (this.#fair.events || !isPlain(job, args)) {
-      const flatCall = this.#arguments('add', { args: { ...ticket, packedArgs } }, keys);
-      return client.runCommand(fairScripts.add.command, flatCall) as Promise<string>;
+      return this.#call(client, 'add', { args: { ...ticket, packedArgs } }, keys) as Promise<string>;
     }
     const [, jobId, name, timestamp] = args;
     const plain = { ...ticket, newJobId: jobId, name, timestamp };
-    const flatCall = this.#arguments('addPlain', { args: plain }, keys);
-    return client.runCommand(fairScripts.addPlain.command, flatCall) as Promise<string>;
+    return this.#call(client, 'addPlain', { args: plain }, keys) as Promise<string>;
   }
 
   /** Hands out up to `count` jobs. */
@@ -374,16 +383,21 @@ export class FairQueueBackend extends RedisQueueBackend {
 
   /** Runs one of our scripts on this queue. */
   async runScript<Name extends FairScriptName>(name: Name, call: FairCall<Name>): Promise<FairReply[Name]> {
-    const client = await this.client;
-    return client.runCommand(fairScripts[name].command, this.#arguments(name, call, this.keys));
+    return this.#call(await this.client, name, call, this.keys) as Promise<FairReply[Name]>;
   }
 
-  #arguments<Name extends FairScriptName>(name: Name, call: FairCall<Name>, keys: KeysMap): unknown[] {
-    return callArguments(name, call, {
+  #call<Name extends FairScriptName>(
+    client: Parameters<Base['execCommand']>[0],
+    name: Name,
+    call: FairCall<Name>,
+    keys: KeysMap,
+  ): Promise<unknown> {
+    const context = {
       queueKey: keys['']!,
-      suppliedNowMs: this.#fair.suppliedNowMs?.() ?? '',
+      suppliedNowMs: this.#fair.suppliedNowMs?.() ?? ('' as const),
       mutedEvents: !this.#fair.events,
-    });
+    };
+    return callFunction(client as RedisClient, fairLibrary, callArguments(name, call, context));
   }
 }
 

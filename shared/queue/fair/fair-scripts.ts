@@ -1,35 +1,5 @@
-import type { RedisClient } from 'bullmq';
-import { fairKeys } from '#shared/redis/keys.ts';
-import { expandScript } from './lua-source.ts';
+import { bullmqKeysOf, compileLibrary, type ScriptDefinition } from './fair-library.ts';
 
-const fairSuffixes = fairKeys('');
-/** What `key.name` in Lua stands for: the queue's key with this at its end. Those of prefixes the script completes. */
-const suffixes: Record<string, string> = {
-  ...Object.fromEntries(
-    [
-      'wait',
-      'active',
-      'prioritized',
-      'delayed',
-      'completed',
-      'events',
-      'meta',
-      'marker',
-      'limiter',
-      'id',
-      'stalled',
-    ].map((name) => [name, name]),
-  ),
-  pool: fairSuffixes.pool,
-  tenants: fairSuffixes.tenants,
-  lanes: fairSuffixes.lanes,
-  parked: fairSuffixes.parked,
-  leases: fairSuffixes.leases,
-  jobPrefix: '',
-  lanePrefix: fairSuffixes.lane,
-  jobsPrefix: fairSuffixes.jobs,
-  slotsPrefix: fairSuffixes.slots,
-};
 /** What every call says; `arg.name` in Lua, as for a script's own arguments. */
 const commonArgs = ['suppliedNowMs', 'mutedEvents'] as const;
 const claimArgs = [
@@ -47,64 +17,16 @@ const placeArgs = ['tenant', 'class', 'input', 'output', 'max', 'deadlineMs', 'a
 const addPlainArgs = ['newJobId', 'name', 'timestamp', 'data', 'packedOptions', ...placeArgs] as const;
 const addArgs = ['packedArgs', 'data', 'packedOptions', ...placeArgs] as const;
 
-interface Wrapped {
-  /** File of the BullMQ script, without its ending; the number in it is how many keys it takes. */
-  script: string;
-  args: number;
-}
+/** One of our scripts; what every call says comes before its own arguments. */
+const define = <Arg extends string>(definition: ScriptDefinition<Arg>) => ({
+  ...definition,
+  args: [...commonArgs, ...definition.args],
+  ownArgs: definition.args,
+});
 
-export interface FairScript<Arg extends string = string> {
-  /** Name of the command on the client. */
-  readonly command: string;
-  readonly text: string;
-  readonly numberOfKeys: number;
-  readonly args: readonly Arg[];
-}
-
-interface Definition<Arg extends string> {
-  file: string;
-  command?: string;
-  args: readonly Arg[];
-  wraps?: Wrapped;
-  /** Whether it must run even when Redis is out of memory: only what frees or settles. */
-  allowOutOfMemory?: boolean;
-}
-
-/**
- * Puts keys and arguments where Lua names them. Names, not locals: Lua looks through all captured locals whenever a
- * function captures one, which cost more than the commands of a dispatch.
- */
-function resolveNames(text: string, argsFrom: number, args: readonly string[]): string {
-  return text
-    .replace(/(?<![\w.])key\.(\w+)/g, (whole, name: string) =>
-      suffixes[name] === undefined
-        ? whole
-        : suffixes[name]
-          ? `(queueKey .. '${suffixes[name]}')`
-          : 'queueKey',
-    )
-    .replace(/(?<![\w.])arg\.(\w+)/g, (whole, name: string) =>
-      args.includes(name) ? `ARGV[${argsFrom + args.indexOf(name) + 1}]` : whole,
-    );
-}
-
-function define<Arg extends string>(definition: Definition<Arg>): FairScript<Arg> {
-  const { file, wraps, args } = definition;
-  const keysFrom = wraps ? Number(wraps.script.split('-').at(-1)) : 0;
-  const body = resolveNames(expandScript(file, wraps?.script), wraps?.args ?? 0, [...commonArgs, ...args]);
-  const shebang = `#!lua${definition.allowOutOfMemory ? ' flags=allow-oom' : ''}`;
-  return {
-    command: `sluice:${definition.command ?? file.replace('.lua', '')}`,
-    text: `${shebang}\nlocal queueKey = KEYS[${keysFrom + 1}]\n${body}`,
-    numberOfKeys: keysFrom + 1,
-    args,
-  };
-}
-
-const leave = (command: string, script: string, args: number) =>
+const leave = (script: string, args: number) =>
   define({
     file: 'leave.lua',
-    command,
     args: [...leaveArgs, ...claimArgs],
     wraps: { script, args },
     allowOutOfMemory: true,
@@ -120,11 +42,11 @@ export const fairScripts = {
     args: [...completeArgs, ...claimArgs],
     allowOutOfMemory: true,
   }),
-  finish: leave('finish', 'moveToFinished-14', 9),
-  delay: leave('delay', 'moveToDelayed-11', 9),
-  retry: leave('retry', 'retryJob-11', 6),
-  putBack: leave('putBack', 'moveJobFromActiveToWait-9', 3),
-  awaitChildren: leave('awaitChildren', 'moveToWaitingChildren-7', 5),
+  finish: leave('moveToFinished-14', 9),
+  delay: leave('moveToDelayed-11', 9),
+  retry: leave('retryJob-11', 6),
+  putBack: leave('moveJobFromActiveToWait-9', 3),
+  awaitChildren: leave('moveToWaitingChildren-7', 5),
   remove: define({ file: 'remove.lua', args: ['leavingJobId'], wraps: { script: 'removeJob-2', args: 3 } }),
   clear: define({ file: 'clear.lua', args: ['jobsMax'], allowOutOfMemory: true }),
   publish: define({ file: 'publish.lua', args: ['configuration', 'tenants'] }),
@@ -136,8 +58,10 @@ export const fairScripts = {
   explain: define({ file: 'explain.lua', args: ['lanesMax', 'tenant', 'jobId'] }),
 } as const;
 
+export const fairLibrary = compileLibrary(fairScripts);
+
 export type FairScriptName = keyof typeof fairScripts;
-type ArgsOf<Name extends FairScriptName> = (typeof fairScripts)[Name]['args'][number];
+type ArgsOf<Name extends FairScriptName> = (typeof fairScripts)[Name]['ownArgs'][number];
 
 /** Jobs as `[fields, id, grant]`, when to ask again, how long BullMQ's limiter refuses. */
 export type DispatchReply = [jobs: [string[], string, string][], comeBackMs: number, limitedMs: number];
@@ -177,10 +101,10 @@ export interface CallContext {
 
 /** Keys of a script that belong to the BullMQ script it wraps. */
 export function bullmqKeyCount(name: FairScriptName): number {
-  return fairScripts[name].numberOfKeys - 1;
+  return bullmqKeysOf(fairScripts[name]);
 }
 
-/** Keys and arguments of a call, flat, as the client takes them. */
+/** A call as FCALL takes it: name of the function, number of keys, keys, arguments. */
 export function callArguments<Name extends FairScriptName>(
   name: Name,
   call: FairCall<Name>,
@@ -188,19 +112,13 @@ export function callArguments<Name extends FairScriptName>(
 ): unknown[] {
   const args = call.args as Record<string, unknown>;
   return [
+    `${fairLibrary.name}_${name}`,
+    bullmqKeyCount(name) + 1,
     ...(call.bullmqKeys ?? []),
     queueKey,
     ...(call.bullmqArgs ?? []),
     suppliedNowMs,
     mutedEvents ? 1 : 0,
-    ...fairScripts[name].args.map((arg) => args[arg]),
+    ...fairScripts[name].ownArgs.map((arg) => args[arg]),
   ];
-}
-
-/** Makes the scripts commands of a client; once for each client. */
-export function defineCommands(client: RedisClient): void {
-  const commands = client as unknown as Record<string, unknown>;
-  for (const { command, text, numberOfKeys } of Object.values(fairScripts)) {
-    if (!commands[command]) client.defineCommand(command, { lua: text, numberOfKeys });
-  }
 }

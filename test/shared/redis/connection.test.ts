@@ -175,6 +175,15 @@ describe('a connection', () => {
     await until('the connection has ended', () => redis.status === 'end');
   });
 
+  test('start refuses a Redis that does not allow functions', async () => {
+    const redis = open(server.url);
+    await untilReady(redis, 5_000);
+    await redis.acl('SETUSER', 'default', '-function');
+    await expect(refuseUnfitRedis(redis)).rejects.toThrow(/Redis Functions are not allowed here.*NOPERM/);
+    await redis.acl('SETUSER', 'default', '+function');
+    await refuseUnfitRedis(redis);
+  });
+
   test('the share of memory in use is known where there is a limit', async () => {
     const redis = open(server.url);
     await untilReady(redis, 5_000);

@@ -9,7 +9,7 @@
 ]]
 --- @include "calls"
 --- @include "clock"
---- @lazy "pool"
+--- @include "pool"
 --- @include "entries"
 
 local sequence = call('INCR', key.id)
@@ -28,7 +28,7 @@ local priority = options['priority'] or 0
 call('HMSET', jobKey, 'name', arg.name, 'data', arg.data, 'opts', cjson.encode(options), 'timestamp', arg.timestamp,
   'delay', 0, 'priority', priority, 'ticket', entries.formatTicket(ticket))
 local blockedUntil = entries.enterLane(jobId, ticket, priority)
-if rawget(pool, 'loaded') then pool.write() end
+if pool.loaded then pool.write() end
 
 -- While a head waits for its ceilings, an idle worker need only know until when.
 local meta = call('HMGET', key.meta, 'paused', 'concurrency')

@@ -9,7 +9,7 @@
 --- @include "calls"
 --- @include "clock"
 --- @include "pool"
---- @lazy "entries"
+--- @include "entries"
 --- @include "lanes"
 
 local budget = tonumber(arg.jobsMax)

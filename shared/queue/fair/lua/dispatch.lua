@@ -9,12 +9,12 @@
 --- @include "calls"
 --- @include "clock"
 --- @include "pool"
---- @lazy "reserve"
---- @lazy "entries"
+--- @include "reserve"
+--- @include "entries"
 --- @include "lanes"
 --- @include "leases"
 --- @include "grants"
---- @lazy "intake"
+--- @include "intake"
 --- @include "hand-out"
 
 local reply = dispatch.handOut(tonumber(arg.count))

@@ -9,8 +9,8 @@
 --- @include "calls"
 --- @include "clock"
 --- @include "pool"
---- @lazy "reserve"
---- @lazy "entries"
+--- @include "reserve"
+--- @include "entries"
 --- @include "lanes"
 
 local state = pool.read()

@@ -12,12 +12,12 @@
 --- @include "calls"
 --- @include "clock"
 --- @include "pool"
---- @lazy "reserve"
---- @lazy "entries"
+--- @include "reserve"
+--- @include "entries"
 --- @include "lanes"
 --- @include "leases"
 --- @include "grants"
---- @lazy "intake"
+--- @include "intake"
 --- @include "hand-out"
 --- @wrapped leaveInBullmq
 

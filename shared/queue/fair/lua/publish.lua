@@ -9,7 +9,7 @@
 --- @include "calls"
 --- @include "clock"
 --- @include "pool"
---- @lazy "entries"
+--- @include "entries"
 --- @include "lanes"
 
 for tenant, settings in pairs(cjson.decode(arg.tenants)) do

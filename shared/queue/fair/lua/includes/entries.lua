@@ -17,7 +17,7 @@ function entries.joinLanes(tenant, sequence)
   local lane = call('HMGET', laneKey, 'member', 'parked', 'counter')
   if lane[1] or lane[2] then return end
   local first = call('ZRANGE', key.lanes, 0, 0, 'WITHSCORES')
-  local lift = tonumber(first[2] or (rawget(pool, 'loaded') and pool.virtualTime) or call('HGET', key.pool, 'virtualTime') or 0)
+  local lift = tonumber(first[2] or (pool.loaded and pool.virtualTime) or call('HGET', key.pool, 'virtualTime') or 0)
   local member = entries.memberOf(sequence, tenant)
   call('ZADD', key.lanes, math.max(tonumber(lane[3] or 0), lift), member)
   call('HSET', laneKey, 'member', member, 'lift', lift)
@@ -41,7 +41,7 @@ function entries.enterLane(jobId, ticket, priority)
   call('ZADD', key.jobsPrefix .. ticket.tenant, class * scorePerClass + ticket.dueSeconds, member)
   entries.joinLanes(ticket.tenant, ticket.sequence)
   -- While a head waits for its ceilings nobody looks; a job that is now the head of its lane may fit earlier.
-  local blockedUntil = rawget(pool, 'loaded') and pool.blockedUntil or tonumber(call('HGET', key.pool, 'blockedUntil') or 0)
+  local blockedUntil = pool.loaded and pool.blockedUntil or tonumber(call('HGET', key.pool, 'blockedUntil') or 0)
   if blockedUntil > nowMs and call('ZRANGE', key.jobsPrefix .. ticket.tenant, 0, 0)[1] == member then
     pool.unblock()
     return 0

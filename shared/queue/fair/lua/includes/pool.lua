@@ -86,3 +86,8 @@ function pool.addRunning(scope, delta)
   end
   if pool.runningByScope then pool.runningByScope[scope] = running end
 end
+
+-- What is known of the pool belongs to one call.
+local functions = { __index = pool }
+--- @each call
+pool = setmetatable({}, functions)
