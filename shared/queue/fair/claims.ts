@@ -1,4 +1,4 @@
-import type { JobJson } from 'bullmq';
+import type { JobJson, KeepJobs, QueueBaseOptions } from 'bullmq';
 import type { Clock } from '#shared/kernel/clock.ts';
 import type { Grant } from './grant.ts';
 
@@ -31,6 +31,29 @@ export interface ClaimRequest {
   /** The tokens are `tokenPrefix` with the numbers from `tokenFrom` on; without numbers, the prefix itself. */
   tokenPrefix: string;
   tokenFrom?: number;
+}
+
+/** What a queue or worker of BullMQ may be opened with, as far as it matters here. */
+export type BackendOptions = QueueBaseOptions & {
+  name?: string;
+  lockDuration?: number;
+  limiter?: { max: number; duration: number };
+  removeOnComplete?: KeepJobs;
+  metrics?: { maxDataPoints?: number };
+};
+
+/** A request as the scripts take it. */
+export function claimArgs({ count, tokenPrefix, tokenFrom }: ClaimRequest, options: BackendOptions) {
+  const { lockDuration = 0, name = '', limiter } = options;
+  return {
+    count,
+    tokenPrefix,
+    tokenFrom: tokenFrom ?? '',
+    lockMs: lockDuration,
+    workerName: name,
+    limiterMax: limiter?.max ?? '',
+    limiterDurationMs: limiter?.duration ?? '',
+  };
 }
 
 /** Token of the job at `index` of a claim; the counterpart of tokenAt in lua/includes/hand-out.lua. */

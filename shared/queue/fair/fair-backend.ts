@@ -27,18 +27,25 @@ import {
   RedisQueueBackend,
   raw2NextJobData,
 } from 'bullmq';
-import { callFunction, loadLibrary } from '#shared/redis/function-library.ts';
 import { fairKeys } from '#shared/redis/keys.ts';
-import { type ClaimRequest, type Claims, type FairOptions, tokenAt } from './claims.ts';
+import {
+  type BackendOptions,
+  type ClaimRequest,
+  type Claims,
+  claimArgs,
+  type FairOptions,
+  tokenAt,
+} from './claims.ts';
 import {
   bullmqKeyCount,
-  callArguments,
+  callFairScript,
   type DispatchReply,
   type FairCall,
   type FairReply,
   type FairScriptName,
-  fairLibrary,
   type LeaveReply,
+  loadFairScripts,
+  splitFlat,
 } from './fair-scripts.ts';
 import { type Grant, parseGrant } from './grant.ts';
 import { isPlain, placeOf, type Usage, usageOf } from './ticket-place.ts';
@@ -58,14 +65,6 @@ const jobsClearedAtOnce = 2_000;
 /** BullMQ's range of scores for a priority, and how far ours lie below it (lanes.lua). */
 const scorePerPriority = 2 ** 32;
 const ownScores = 2 ** 53;
-
-type BackendOptions = QueueBaseOptions & {
-  name?: string;
-  lockDuration?: number;
-  limiter?: { max: number; duration: number };
-  removeOnComplete?: KeepJobs;
-  metrics?: { maxDataPoints?: number };
-};
 
 interface Leaving {
   jobId: string;
@@ -107,7 +106,7 @@ export class FairQueueBackend extends RedisQueueBackend {
     this.#fair = fair;
     this.#options = options;
     // A failure shows at the first call, which tries again.
-    connection.client.then((client) => loadLibrary(client, fairLibrary)).catch(() => undefined);
+    connection.client.then(loadFairScripts).catch(() => undefined);
   }
 
   override forQueue(queueName: string, prefix = this.redisPrefix): IQueueBackend {
@@ -127,12 +126,12 @@ export class FairQueueBackend extends RedisQueueBackend {
   }
 
   override async addJobs(entries: Parameters<Base['addJobs']>[0]): Promise<string[]> {
-    await loadLibrary(await this.client, fairLibrary);
+    await loadFairScripts(await this.client);
     return super.addJobs(entries);
   }
 
   override async addFlow(entries: Parameters<Base['addFlow']>[0]) {
-    await loadLibrary(await this.client, fairLibrary);
+    await loadFairScripts(await this.client);
     return super.addFlow(entries);
   }
 
@@ -152,12 +151,15 @@ export class FairQueueBackend extends RedisQueueBackend {
 
   /** Hands out up to `count` jobs. */
   async claim(request: ClaimRequest): Promise<Claims> {
-    return this.#claims(await this.runScript('dispatch', { args: this.#claimArgs(request) }), request);
+    return this.#claims(
+      await this.runScript('dispatch', { args: claimArgs(request, this.#options) }),
+      request,
+    );
   }
 
   override async moveToActive(token: string, name = this.#options.name): Promise<unknown[]> {
     const request = oneFor(token);
-    const args = { ...this.#claimArgs(request), workerName: name ?? '' };
+    const args = { ...claimArgs(request, this.#options), workerName: name ?? '' };
     return this.#nextJob(this.#claims(await this.runScript('dispatch', { args }), request));
   }
 
@@ -300,7 +302,7 @@ export class FairQueueBackend extends RedisQueueBackend {
     const [status, reply]: LeaveReply =
       next.count === 0
         ? [await this.runScript('complete', { args })]
-        : await this.runScript('completeNext', { args: { ...args, ...this.#claimArgs(next) } });
+        : await this.runScript('completeNext', { args: { ...args, ...claimArgs(next, this.#options) } });
     if (status !== 1) this.#grants.delete(jobId);
     if (status < 0)
       throw this.finishedErrors({ code: status, jobId, command: 'moveToFinished', state: 'active' });
@@ -339,7 +341,7 @@ export class FairQueueBackend extends RedisQueueBackend {
       restored: restored ? 1 : 0,
       removesJob: removesJob ? 1 : 0,
       staysOn: staysOn ?? '',
-      ...this.#claimArgs(next),
+      ...claimArgs(next, this.#options),
     };
     const [status, reply] = await this.runScript(name, { ...splitFlat(name, flat), args });
     // Also when the lock is lost: the job is no longer this backend's.
@@ -364,19 +366,6 @@ export class FairQueueBackend extends RedisQueueBackend {
     return [null, undefined, limitedMs, comeBackMs === undefined ? 0 : this.#fair.clock.nowMs() + comeBackMs];
   }
 
-  #claimArgs({ count, tokenPrefix, tokenFrom }: ClaimRequest) {
-    const { lockDuration = 0, name = '', limiter } = this.#options;
-    return {
-      count,
-      tokenPrefix,
-      tokenFrom: tokenFrom ?? '',
-      lockMs: lockDuration,
-      workerName: name,
-      limiterMax: limiter?.max ?? '',
-      limiterDurationMs: limiter?.duration ?? '',
-    };
-  }
-
   async #clearLanes(): Promise<void> {
     while ((await this.runScript('clear', { args: { jobsMax: jobsClearedAtOnce } })) > 0);
   }
@@ -392,19 +381,9 @@ export class FairQueueBackend extends RedisQueueBackend {
     call: FairCall<Name>,
     keys: KeysMap,
   ): Promise<unknown> {
-    const context = {
-      queueKey: keys['']!,
-      suppliedNowMs: this.#fair.suppliedNowMs?.() ?? ('' as const),
-      mutedEvents: !this.#fair.events,
-    };
-    return callFunction(client as RedisClient, fairLibrary, callArguments(name, call, context));
+    return callFairScript(client as RedisClient, name, call, keys['']!, this.#fair);
   }
 }
 
 /** Where BullMQ puts the time of the end among the arguments of moveToFinished. */
 const finishedOnOf = (flat: Flat) => flat[bullmqKeyCount('finish') + 1] as number;
-
-function splitFlat(name: FairScriptName, flat: Flat): { bullmqKeys: Flat; bullmqArgs: Flat } {
-  const count = bullmqKeyCount(name);
-  return { bullmqKeys: flat.slice(0, count), bullmqArgs: flat.slice(count) };
-}

@@ -1,3 +1,5 @@
+import { callFunction, type FunctionClient, loadLibrary } from '#shared/redis/function-library.ts';
+import type { FairOptions } from './claims.ts';
 import { bullmqKeysOf, compileLibrary, type ScriptDefinition } from './fair-library.ts';
 
 /** What every call says; `arg.name` in Lua, as for a script's own arguments. */
@@ -92,33 +94,37 @@ export interface FairCall<Name extends FairScriptName> {
   args: Record<ArgsOf<Name>, unknown>;
 }
 
-export interface CallContext {
-  /** What all keys of the queue begin with. */
-  queueKey: string;
-  suppliedNowMs: number | '';
-  mutedEvents: boolean;
-}
-
 /** Keys of a script that belong to the BullMQ script it wraps. */
 export function bullmqKeyCount(name: FairScriptName): number {
   return bullmqKeysOf(fairScripts[name]);
 }
 
-/** A call as FCALL takes it: name of the function, number of keys, keys, arguments. */
-export function callArguments<Name extends FairScriptName>(
+/** Keys and arguments of the BullMQ script, as BullMQ's own methods build them in one list. */
+export function splitFlat(name: FairScriptName, flat: readonly unknown[]) {
+  const count = bullmqKeyCount(name);
+  return { bullmqKeys: flat.slice(0, count), bullmqArgs: flat.slice(count) };
+}
+
+/** Loads the scripts wherever they are missing: before a pipeline, which cannot do so itself. */
+export const loadFairScripts = (client: FunctionClient) => loadLibrary(client, fairLibrary);
+
+/** Runs a script, on the queue whose keys all begin with `queueKey`. */
+export function callFairScript<Name extends FairScriptName>(
+  client: FunctionClient,
   name: Name,
   call: FairCall<Name>,
-  { queueKey, suppliedNowMs, mutedEvents }: CallContext,
-): unknown[] {
+  queueKey: string,
+  { suppliedNowMs, events }: FairOptions,
+): Promise<unknown> {
   const args = call.args as Record<string, unknown>;
-  return [
+  return callFunction(client, fairLibrary, [
     `${fairLibrary.name}_${name}`,
     bullmqKeyCount(name) + 1,
     ...(call.bullmqKeys ?? []),
     queueKey,
     ...(call.bullmqArgs ?? []),
-    suppliedNowMs,
-    mutedEvents ? 1 : 0,
+    suppliedNowMs?.() ?? '',
+    events ? 0 : 1,
     ...fairScripts[name].ownArgs.map((arg) => args[arg]),
-  ];
+  ]);
 }
