@@ -182,6 +182,24 @@ const jobsSchema = z
       'Longest pause between two looks at the same job; the pause doubles up to it.',
     ),
     submit_max: count(1_000, 1, 10_000, 'Jobs one array body of POST /v1/jobs may submit.'),
+    learned_models_max: count(
+      64,
+      1,
+      10_000,
+      'Models per tenant of which real token counts are remembered; beyond, one at random is forgotten.',
+    ),
+    learned_refresh_ms: milliseconds(
+      5_000,
+      10,
+      600_000,
+      'How old what an ingress knows of a tenant’s real token counts may be before it is read again, in the background.',
+    ),
+    learned_tenants_max: count(
+      10_000,
+      1,
+      1_000_000,
+      'Tenants whose real token counts an ingress keeps in memory.',
+    ),
     ledger_rows_max: count(1_000_000, 1_000, 100_000_000, 'Ledger rows kept per tenant (approximate).'),
   })
   .refine((jobs) => jobs.lease_beat_ms * 2 <= jobs.lease_ms, {

@@ -19,6 +19,7 @@ import type { Logger } from '#shared/telemetry/logger.ts';
 import type { Metrics } from '#shared/telemetry/metrics.ts';
 import { queueTelemetry } from '#shared/telemetry/tracing.ts';
 import { VirtualKeys } from '#shared/tenants/virtual-keys.ts';
+import { LearnedEstimates } from '#shared/tokens/learned-estimates.ts';
 import type { IngressParts } from './ingress-parts.ts';
 import { ModelTable } from './model-table.ts';
 import { answerBrokenHttp, answerErrors, answerUnroutable } from './plugins/answer-errors.ts';
@@ -104,6 +105,12 @@ async function buildParts(
     readOutcome: (tenant, jobId) => jobs.outcome(tenant, jobId),
     onError: onError('replies'),
   });
+  const learned = new LearnedEstimates({
+    redis,
+    clock,
+    settings: settings.jobs,
+    onError: onError('learned'),
+  });
   const storeGuard = new StoreGuard(redis, clock, settings.redis.memory_max_percent);
   const parts: IngressParts = {
     ingressId,
@@ -115,7 +122,7 @@ async function buildParts(
     metrics,
     clock,
     log,
-    models: new ModelTable(settings.providers),
+    models: new ModelTable(settings.providers, (...of) => learned.of(...of)),
     files: new FileStore(redis),
     blobs: await openBlobs(settings),
     queueOf: (provider, pool) => queues.find(({ id }) => id.provider === provider && id.pool === pool),

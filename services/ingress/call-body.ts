@@ -75,7 +75,7 @@ export function readCall(
   endpoint: Endpoint,
   body: unknown,
   models: ModelTable,
-  options: Pick<CallOptions, 'priority' | 'delivery'>,
+  options: Pick<CallOptions, 'priority' | 'delivery'> & { tenant: string },
   headers: Record<string, string>,
   metadata: Record<string, string>,
 ): JobRequest {
@@ -85,7 +85,7 @@ export function readCall(
   const place = models.resolve(parsed.data.model, endpoint);
   return {
     endpoint,
-    tokens: models.reckon(place, parsed.data),
+    tokens: models.reckon(place, parsed.data, options.tenant),
     model: place.model,
     provider: place.provider,
     pool: place.pool,

@@ -8,6 +8,7 @@ import { poolIds } from '#shared/queue/pool-ids.ts';
 import type { PoolId } from '#shared/queue/pool-queue.ts';
 import { poolSettingsOf } from '#shared/queue/pool-settings.ts';
 import { estimateTokens } from '#shared/tokens/estimate-tokens.ts';
+import type { Learned } from '#shared/tokens/learned.ts';
 
 /** Where a model is served. */
 export interface ModelPlace {
@@ -16,6 +17,9 @@ export interface ModelPlace {
   /** Model name as the provider knows it. */
   model: string;
 }
+
+/** What earlier calls of a tenant to a model taught. */
+export type LearnedOf = (tenant: string, provider: string, model: string) => Learned;
 
 interface Served extends ModelPlace {
   dialect: Dialect;
@@ -31,10 +35,12 @@ export class ModelTable {
   readonly #patterns: (Served & { prefix: string })[] = [];
 
   readonly #providers: Settings['providers'];
+  readonly #learned: LearnedOf;
   readonly #ceilings = new Map<string, CompiledPool>();
 
-  constructor(providers: Settings['providers']) {
+  constructor(providers: Settings['providers'], learned: LearnedOf) {
     this.#providers = providers;
+    this.#learned = learned;
     for (const id of poolIds({ providers })) {
       this.#ceilings.set(`${id.provider}/${id.pool}`, compilePool(poolSettingsOf({ providers }, id)));
     }
@@ -91,12 +97,19 @@ export class ModelTable {
   }
 
   /**
-   * The tokens a call is reckoned with in its pool.
+   * The tokens a tenant's call is reckoned with in its pool.
    *
    * @throws SluiceError request_exceeds_ceiling for what could never be sent, however long it waits
    */
-  reckon({ provider, pool }: ModelPlace, body: Record<string, unknown>): TokenEstimate {
-    const tokens = estimateTokens(body, this.#providers[provider]!.pools[pool]!.max_tokens_default);
+  reckon(
+    { provider, pool, model }: ModelPlace,
+    body: Record<string, unknown>,
+    tenant: string,
+  ): TokenEstimate {
+    const { token_accounting, max_tokens_default } = this.#providers[provider]!.pools[pool]!;
+    const counts = token_accounting === 'input_plus_output_actual' ? 'real' : 'asked';
+    const learned = this.#learned(tenant, provider, model);
+    const tokens = estimateTokens(body, { counts, maxDefault: max_tokens_default }, learned);
     if (!exceedsEveryCeiling(this.#ceilings.get(`${provider}/${pool}`)!, tokens)) return tokens;
     const fields = { tokens: tokens.input + tokens.max, pool: `${provider}/${pool}` };
     throw new SluiceError('request_exceeds_ceiling', { fields });

@@ -38,10 +38,12 @@ export type Attempt = z.infer<typeof attemptSchema>;
 /** Tokens a call is reckoned with before it has run. */
 export interface TokenEstimate {
   input: number;
-  /** Output that is expected. */
+  /** Output that is expected: what its tenant's share is charged. */
   output: number;
-  /** Most output, as the provider counts it. */
+  /** Output its ceilings hold: the most it may produce or, where the provider counts real output, seldom exceeds. */
   max: number;
+  /** Input before it was corrected by what was learned. */
+  linear: number;
 }
 
 /** What a caller asked for, as accept stores it. */

@@ -101,7 +101,7 @@ export function viewOf(tenant: string, id: string, values: readonly (string | nu
     notBeforeMs: numberOr(field.notBeforeMs),
     priority: Number(field.priority),
     delivery: field.delivery as Delivery,
-    tokens: jsonOr<TokenEstimate>(field.tokens) ?? { input: 0, output: 0, max: 0 },
+    tokens: jsonOr<TokenEstimate>(field.tokens) ?? { input: 0, output: 0, max: 0, linear: 0 },
   };
 }
 

@@ -4,6 +4,7 @@ import type { Outcome, OutcomeHead } from '#shared/contracts/outcome.ts';
 import { type RedisConnection, storeError } from '#shared/redis/connection.ts';
 import { keys } from '#shared/redis/keys.ts';
 import { runScript } from '#shared/redis/script.ts';
+import { formatLearned, learnedField, untaught } from '#shared/tokens/learned.ts';
 import { type JobView, requestFields, viewFields, viewOf } from './job-record.ts';
 import * as scripts from './scripts.ts';
 
@@ -222,12 +223,14 @@ export class JobStore {
 
   async settle(settlement: Settlement): Promise<Settled> {
     const { tenant, head, usage, attempt } = settlement;
+    const teaches = usage !== undefined && settlement.state === 'succeeded';
     const [kind, detail] = await runScript(this.#redis, scripts.settleScript, {
       keys: {
         record: keys.job(tenant, head.job),
         open: keys.open(tenant),
         depth: keys.depth(tenant),
         ledger: keys.ledger(tenant),
+        learned: keys.learned(tenant),
       },
       args: {
         suppliedNowMs: this.#suppliedNowMs(),
@@ -242,6 +245,11 @@ export class JobStore {
         usage: usage ? JSON.stringify(usage) : '',
         attemptRow: attempt ? JSON.stringify(attempt) : '',
         ledgerRowsMax: this.#settings.ledger_rows_max,
+        learnedField: teaches ? learnedField(head.provider, head.model) : '',
+        usedInput: usage?.inputTokens ?? '',
+        usedOutput: usage?.outputTokens ?? '',
+        untaught: formatLearned(untaught),
+        learnedMax: this.#settings.learned_models_max,
       },
       rest: usage
         ? [

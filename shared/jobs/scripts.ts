@@ -71,7 +71,7 @@ export const abandonScript = defineScript({
 
 export const settleScript = defineScript({
   file: lua('settle.lua'),
-  keys: ['record', 'open', 'depth', 'ledger'],
+  keys: ['record', 'open', 'depth', 'ledger', 'learned'],
   args: [
     'suppliedNowMs',
     'jobId',
@@ -85,6 +85,11 @@ export const settleScript = defineScript({
     'usage',
     'attemptRow',
     'ledgerRowsMax',
+    'learnedField',
+    'usedInput',
+    'usedOutput',
+    'untaught',
+    'learnedMax',
   ],
   reply: z.union([
     z.tuple([z.literal('settled'), text]),

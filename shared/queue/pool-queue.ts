@@ -20,7 +20,7 @@ export interface EnqueueOptions {
   /** 0 is served first, 9 last, within the tenant's lane. */
   priority: number;
   /** What the call is reckoned with; decides its tenant's turn and its room under the ceilings. */
-  tokens: TokenEstimate;
+  tokens: Omit<TokenEstimate, 'linear'>;
   /** Not before this many milliseconds from now. */
   delayMs: number;
   /** When the job is to have started, on Redis' clock. In its lane and class the earliest is served first. */

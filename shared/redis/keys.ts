@@ -13,6 +13,8 @@ export const keys = {
   open: (tenant: string) => `sl:{${tenant}}:open`,
   /** Counter: jobs of the tenant that wait. */
   depth: (tenant: string) => `sl:{${tenant}}:depth`,
+  /** Hash of `provider/model` to what its calls taught: how the tenant's next calls are reckoned. */
+  learned: (tenant: string) => `sl:{${tenant}}:learned`,
   /** Stream: ledger rows. */
   ledger: (tenant: string) => `sl:{${tenant}}:ledger`,
   /** Hash: one file. */

@@ -1,5 +1,6 @@
 import type { TokenEstimate } from '#shared/contracts/job.ts';
 import { countFeatures, type FeatureName, featureNames } from './count-features.ts';
+import { type Learned, safeOutput } from './learned.ts';
 
 /**
  * Tokens per feature: least squares of the relative error against OpenAI's o200k vocabulary, without negative weights
@@ -72,19 +73,21 @@ const promptFields = [
 ];
 
 /**
- * Estimated input tokens of a call's body, whatever its dialect. Providers that reserve at admission go by the number
- * of characters (OpenAI and Azure document it), so it is never less than that.
+ * Estimated input tokens of a call's body, whatever its dialect, and what they were before the correction by `ratio`.
+ * Providers that reserve at admission go by the number of characters (OpenAI and Azure document it), so the estimate is
+ * never less than that, whatever was learned.
  */
-export function estimateInputTokens(body: Record<string, unknown>): number {
+export function estimateInputTokens(
+  body: Record<string, unknown>,
+  ratio: number,
+): { input: number; linear: number } {
   const measured: Measure = { tokens: 0, characters: 0 };
   for (const field of promptFields) if (body[field] !== undefined) measure(body[field], 0, measured);
   const messages = Array.isArray(body.messages) ? body.messages.length : 1;
-  const byCharacters = Math.ceil(measured.characters / charactersPerToken);
-  return Math.max(measured.tokens, byCharacters) + messages * tokensPerMessage;
+  const linear = measured.tokens + messages * tokensPerMessage;
+  const byCharacters = Math.ceil(measured.characters / charactersPerToken) + messages * tokensPerMessage;
+  return { input: Math.max(Math.ceil(linear * ratio), byCharacters), linear };
 }
-
-/** Output that is expected of a call that allows more, until its tenant's own calls tell better. */
-const usualOutputTokens = 256;
 
 /** The most output a call may ask for, or undefined when it sets no bound. */
 function maxOutputTokens(body: Record<string, unknown>): number | undefined {
@@ -92,10 +95,27 @@ function maxOutputTokens(body: Record<string, unknown>): number | undefined {
   return typeof asked === 'number' && Number.isInteger(asked) && asked > 0 ? asked : undefined;
 }
 
-/** What a call is reckoned with before it has run; `maxDefault` is what providers count when it names no maximum. */
-export function estimateTokens(body: Record<string, unknown>, maxDefault: number): TokenEstimate {
-  const max = maxOutputTokens(body);
-  const isEmbedding = body.input !== undefined && body.messages === undefined;
-  const output = isEmbedding ? 0 : Math.min(max ?? usualOutputTokens, usualOutputTokens);
-  return { input: estimateInputTokens(body), output, max: isEmbedding ? 0 : (max ?? maxDefault) };
+/** How a provider counts the output of a call that has not run yet. */
+export interface OutputCounting {
+  /** `asked`: the maximum it names; `real`: what it produces, so that only an expectation can be held. */
+  counts: 'asked' | 'real';
+  /** What is counted when a call names no maximum. */
+  maxDefault: number;
+}
+
+/**
+ * What a call is reckoned with before it has run. Its tenant's share is charged what it is expected to produce, however
+ * much it may; its ceilings hold what the provider holds.
+ */
+export function estimateTokens(
+  body: Record<string, unknown>,
+  { counts, maxDefault }: OutputCounting,
+  learned: Learned,
+): TokenEstimate {
+  const inputs = estimateInputTokens(body, learned.ratio);
+  if (body.input !== undefined && body.messages === undefined) return { ...inputs, output: 0, max: 0 };
+  const asked = maxOutputTokens(body);
+  const atMost = (tokens: number) => Math.min(Math.ceil(tokens), asked ?? Number.POSITIVE_INFINITY);
+  const max = counts === 'real' ? atMost(safeOutput(learned)) : (asked ?? maxDefault);
+  return { ...inputs, output: atMost(learned.output), max };
 }

@@ -43,7 +43,7 @@ const accept = async (jobId: string, delivery: Delivery = 'retry', runAtMs?: num
       priority: 0,
       delivery,
       metadata: {},
-      tokens: { input: 1, output: 1, max: 1 },
+      tokens: { input: 1, output: 1, max: 1, linear: 1 },
     },
     idempotency: { keyHash: 'k', fingerprint: 'f' },
     goneJob: undefined,

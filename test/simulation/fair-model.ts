@@ -304,8 +304,8 @@ export class FairModel {
       const index = ceiling.dimension - 1;
       const surplus = held.reservation[index]! - atStart[index]!;
       const window = this.#window(ceiling);
-      if (surplus > 0) window.refund(surplus, held.timeMs, this.#nowMs);
       window.charge(Math.max(0, -surplus) + atEnd[index]!, this.#nowMs);
+      if (surplus > 0) window.refund(surplus, held.timeMs, this.#nowMs);
     }
     this.#seenMs = this.#nowMs;
   }

@@ -35,7 +35,7 @@ async function answerCall(
     endpoint,
     request.body,
     parts.models,
-    options,
+    { ...options, tenant: request.identity.tenant },
     readPassedHeaders(request.headers),
     {},
   );

@@ -166,7 +166,8 @@ async function submitJob(
   const parsed = jobSubmission.safeParse(body);
   if (!parsed.success) throw invalidRequest(parsed.error);
   const { endpoint, metadata, delivery, deadline_seconds, run_at } = parsed.data;
-  const options = { priority: readPriority(String(parsed.data.priority)), delivery };
+  const { tenant } = request.identity;
+  const options = { tenant, priority: readPriority(String(parsed.data.priority)), delivery };
   const maxSeconds = parts.settings.jobs.deadline_max_seconds;
   if (deadline_seconds !== undefined && deadline_seconds > maxSeconds) {
     throw new SluiceError('invalid_request', {
@@ -177,7 +178,7 @@ async function submitJob(
   const latestMs = parts.clock.nowMs() + (deadline_seconds ?? maxSeconds) * 1_000;
   const fieldKey = readIdempotencyKey(parsed.data.idempotency_key, 'idempotency_key', 'body');
   const submission: Submission = {
-    tenant: request.identity.tenant,
+    tenant,
     request: readCall(endpoint, parsed.data.body, parts.models, options, {}, metadata),
     idempotencyKey: fieldKey ?? readIdempotencyKey(keyHeader),
     deadlineSeconds: deadline_seconds,

@@ -1,13 +1,14 @@
 -- settle: the end of a job. First writer wins; a later one only leaves a ledger row for what it cost.
--- KEYS  record, open, depth, ledger
+-- KEYS  record, open, depth, ledger, learned
 -- ARGV  jobId, settler (number of the attempt, or ''), holder ('' = whoever comes first; a token = only while it holds
 --       the lease, so that the failure of one attempt does not end a job that another worker runs by now),
 --       state (terminal), onlyWaiting ('1' = only if no worker runs it; then no attempt is recorded), retentionMs,
---       head (JSON), body, usage (JSON or ''), attemptRow (JSON or ''), ledgerRowsMax; rest = ledger field, value, …
+--       head (JSON), body, usage (JSON or ''), attemptRow (JSON or ''), ledgerRowsMax,
+--       learnedField ('' = nothing to learn), usedInput, usedOutput, untaught, learnedMax; rest = ledger field, value, …
 -- reply {'settled', waiters} | {'already', state} | {'running', owner ('' = nobody)} | {'gone'}
 -- cost  O(size of the body)
-local current, counted, waiters, attempts, owner, settledBy, token = unpack(redis.call('HMGET', record,
-  'state', 'counted', 'waiters', 'attempts', 'owner', 'settledBy', 'token'))
+local current, counted, waiters, attempts, owner, settledBy, token, tokens = unpack(redis.call('HMGET', record,
+  'state', 'counted', 'waiters', 'attempts', 'owner', 'settledBy', 'token', 'tokens'))
 if not current then
   return {'gone'}
 end
@@ -44,5 +45,26 @@ redis.call('ZREM', open, jobId)
 redis.call('PEXPIRE', record, retentionMs)
 if #row > 0 then
   redis.call('XADD', ledger, 'MAXLEN', '~', ledgerRowsMax, '*', 'kind', 'settled', unpack(row))
+end
+if learnedField ~= '' then
+  -- Mean and deviation after one more sample (learned.ts says why so).
+  local function follow(mean, deviation, sample, calls)
+    local farthest = 4 * math.max(deviation, mean / 20)
+    local miss = math.max(-farthest, math.min(farthest, sample - mean))
+    return mean + miss / math.min(calls + 1, 8), deviation + (math.abs(miss) - deviation) / 4
+  end
+  local known = redis.call('HGET', learned, learnedField)
+  if not known and redis.call('HLEN', learned) >= tonumber(learnedMax) then
+    redis.call('HDEL', learned, redis.call('HRANDFIELD', learned))
+  end
+  local ratio, ratioDeviation, output, outputDeviation, calls =
+    string.match(known or untaught, '^(%S+) (%S+) (%S+) (%S+) (%S+)$')
+  local linear = tokens and tonumber(cjson.decode(tokens).linear) or 0
+  if linear > 0 then
+    ratio, ratioDeviation = follow(tonumber(ratio), tonumber(ratioDeviation), usedInput / linear, calls)
+  end
+  output, outputDeviation = follow(tonumber(output), tonumber(outputDeviation), tonumber(usedOutput), calls)
+  redis.call('HSET', learned, learnedField,
+    string.format('%.6g %.6g %.6g %.6g %d', ratio, ratioDeviation, output, outputDeviation, calls + 1))
 end
 return {'settled', waiters or ''}

@@ -45,7 +45,7 @@ export function exceedsEveryCeiling(
   pool: CompiledPool,
   call: { input: number; output: number; max: number },
 ): boolean {
-  const amounts = reservationOf(pool, call);
+  const amounts = reservationOf(pool, knownOf(pool, call));
   const scopes = pool.credentials.map(({ scope }) => pool.scopes[scope] ?? []);
   return (
     scopes.length > 0 &&
@@ -55,12 +55,19 @@ export function exceedsEveryCeiling(
   );
 }
 
+/** What is sure of a call. What it is only expected to produce makes no call too large (`expected` in reserve.lua). */
+function knownOf({ accounting }: CompiledPool, call: { input: number; output: number; max: number }) {
+  return { ...call, output: 0, max: accounting === 'input_plus_output_actual' ? 0 : call.max };
+}
+
 /** Calls of this size that the ceilings admit per second, over all limit scopes; 0 when nothing holds them back. */
 export function startsPerSecond(
   pool: CompiledPool,
   call: { input: number; output: number; max: number },
 ): number {
-  const amounts = reservationOf(pool, call);
+  // Where real output counts in the end, more is held of a call only while it runs.
+  const max = pool.accounting === 'input_plus_output_actual' ? call.output : call.max;
+  const amounts = reservationOf(pool, { ...call, max });
   const perScope = Object.values(pool.scopes).map((ceilings) => {
     const rates = ceilings
       .filter(({ dimension }) => dimension < concurrencyDimension && amounts[dimension - 1]! > 0)
@@ -87,6 +94,6 @@ export function reservationOf(
       return [1, input + held, input, held, 1];
     }
     default:
-      return [1, input + output, input, output, 1];
+      return [1, input + max, input, max, 1];
   }
 }

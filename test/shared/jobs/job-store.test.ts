@@ -43,7 +43,7 @@ const request = (delivery: Delivery) => ({
   priority: 5,
   delivery,
   metadata: {},
-  tokens: { input: 1, output: 1, max: 1 },
+  tokens: { input: 1, output: 1, max: 1, linear: 1 },
 });
 const attemptOf = (attempt: number): Attempt => ({
   attempt,

@@ -5,7 +5,8 @@
   settled as the provider will settle it:
     input_plus_max              tokens = input + max output; nothing is refunded (OpenAI, Azure)
     max_of_both                 tokens = the larger of input and max output; nothing is refunded
-    input_plus_output_actual    input at the start, corrected; output as really produced (Anthropic)
+    input_plus_output_actual    input at the start, corrected; output as really produced (Anthropic): `max` is then no
+                                maximum, but what such calls seldom exceed
     input_only                  input at the start, corrected (Gemini)
     bedrock                     input + the larger of max output and expected output x burndown; settled at the end
   Requests always count, also failed ones; without usage a reservation stays as it is.
@@ -13,7 +14,7 @@
 local reserve = {}
 --- @include "ceilings"
 
--- Amounts by dimension; the fifth is concurrency.
+-- Amounts by dimension; the fifth is concurrency. `expected`: how much of the output is only an expectation.
 function reserve.amountsFor(ticket)
   local accounting, input = pool.config.accounting, ticket.input
   if accounting == 'input_plus_max' then
@@ -24,9 +25,9 @@ function reserve.amountsFor(ticket)
     return { 1, input, input, 0, 1 }
   elseif accounting == 'bedrock' then
     local output = math.max(ticket.max, math.ceil(ticket.output * pool.config.burndown))
-    return { 1, input + output, input, output, 1 }
+    return { 1, input + output, input, output, 1, expected = output - ticket.max }
   end
-  return { 1, input + ticket.output, input, ticket.output, 1 }
+  return { 1, input + ticket.max, input, ticket.max, 1, expected = ticket.max }
 end
 
 -- Whether the provider corrects its count by what was really used.
@@ -53,9 +54,15 @@ end
 function reserve.scopeFitsAt(scope, reservation)
   local latest, room, waitedFor, fits = pool.nowMs, 1, nil, true
   for _, ceiling in ipairs(pool.config.scopes[scope] or {}) do
-    local cost = reservation[ceiling.dimension]
+    local dimension = ceiling.dimension
+    local cost = reservation[dimension]
     if cost > 0 then
-      if cost > ceiling.amount and not ceiling.clamped then fits = false end
+      if cost > ceiling.amount and not ceiling.clamped then
+        -- An expectation beyond the whole ceiling takes all of it; only what is sure makes a call too large.
+        local expected = (dimension == 2 or dimension == 4) and reservation.expected or 0
+        if cost - expected > ceiling.amount then fits = false end
+        cost = ceiling.amount
+      end
       local at, share = limits.fitsAt(scope, ceiling, cost)
       if at > latest then latest, waitedFor = at, ceiling end
       room = math.min(room, share)
@@ -123,9 +130,10 @@ function reserve.settle(scope, chargedMs, reservation, atStart, atEnd)
     local dimension = ceiling.dimension
     if dimension ~= limits.concurrency then
       local surplus = reservation[dimension] - atStart[dimension]
-      if surplus > 0 then limits.refund(ceiling, surplus, chargedMs) end
-      -- More than was reserved can only be counted from now on.
+      -- More than was reserved can only be counted from now on. Charged before the refund, so that the pacer moves by
+      -- the difference: a pacer that is behind the clock is brought up to it by a charge, and its refund would be lost.
       limits.charge(ceiling, math.max(0, -surplus) + atEnd[dimension])
+      if surplus > 0 then limits.refund(ceiling, surplus, chargedMs) end
     end
   end
   pool.ceilings.seenMs = pool.nowMs
