@@ -61,10 +61,10 @@ export const poolSchema = z.strictObject({
       'Set when the provider also holds each slice of this length to its part of the ceiling. Milliseconds.',
     ),
   guard_ms: milliseconds(
-    250,
+    300,
     0,
     10_000,
-    'Added to every window, because requests arrive later than they were granted; a grant older than this is given back unused.',
+    'Added to every window, because requests arrive later than they were granted; half of it is for the way to the provider, and a grant older than the other half is given back unused.',
   ),
   input_weight: z
     .number()

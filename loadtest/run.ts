@@ -43,7 +43,7 @@ const flagsSchema = z.strictObject({
     .string()
     .regex(/^[a-z0-9-]+$/)
     .optional(),
-  ceilings: z.boolean().default(false),
+  ceilings: z.boolean().default(true),
   json: z.boolean().default(false),
 });
 type Flags = z.infer<typeof flagsSchema>;
@@ -54,7 +54,7 @@ function readFlags(): { scenario: (typeof scenarios)[number]; flags: Flags } {
   const options = Object.fromEntries(
     Object.keys(flagsSchema.shape).map((name) => [name, name === 'ceilings' || name === 'json' ? yes : text]),
   );
-  const { values, positionals } = parseArgs({ options, allowPositionals: true });
+  const { values, positionals } = parseArgs({ options, allowPositionals: true, allowNegative: true });
   return { scenario: z.enum(scenarios).parse(positionals[0]), flags: flagsSchema.parse(values) };
 }
 

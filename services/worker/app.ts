@@ -9,7 +9,7 @@ import type { Random } from '#shared/kernel/random.ts';
 import { ClaimLoop } from '#shared/queue/claim-loop.ts';
 import { poolIds } from '#shared/queue/pool-ids.ts';
 import { PoolQueue } from '#shared/queue/pool-queue.ts';
-import { poolSettingsOf, tenantSettingsOf } from '#shared/queue/pool-settings.ts';
+import { grantTimingOf, poolSettingsOf, tenantSettingsOf } from '#shared/queue/pool-settings.ts';
 import { StockLoop } from '#shared/queue/stock-loop.ts';
 import type { TicketWorker, TicketWorkerOptions } from '#shared/queue/ticket-worker.ts';
 import { openConnections, openRedis, type RedisConnection } from '#shared/redis/connection.ts';
@@ -27,6 +27,7 @@ import {
   withdrawPresence,
 } from './reclaim-dead-workers.ts';
 import { type RunJobParts, runJob } from './run-job.ts';
+import { SendWindow } from './send-window.ts';
 import { OutcomeSettler } from './settle-outcome.ts';
 import { StoreRetry } from './store-retry.ts';
 import { SuspectPlace } from './suspect-place.ts';
@@ -48,8 +49,6 @@ export interface WorkerApp extends Service {
   readonly probe: () => Promise<void>;
 }
 
-/** Even without a guard a grant may take this long from Redis to the provider's socket. */
-const shortestGrantMs = 50;
 const readinessTtlMs = 60_000;
 
 /** A worker process: drains its pools. `start` resolves when it takes tickets. */
@@ -144,20 +143,22 @@ function publishService(queues: readonly PoolQueue[], settings: Settings): Servi
 function servePool(
   { settings, clock, random }: WorkerAppOptions,
   queue: PoolQueue,
-  shared: Omit<RunJobParts, 'id' | 'provider' | 'client' | 'coolDown' | 'settings' | 'random'>,
+  shared: Omit<RunJobParts, 'id' | 'provider' | 'client' | 'sendWindow' | 'coolDown' | 'settings' | 'random'>,
   connection: RedisConnection,
   telemetry: TicketWorkerOptions['telemetry'],
   onError: (part: string) => (error: unknown) => void,
 ): ServedPool {
   const { id } = queue;
   const provider = settings.providers[id.provider]!;
-  const { concurrency, guard_ms } = provider.pools[id.pool]!;
+  const pool = provider.pools[id.pool]!;
+  const { concurrency } = pool;
   const client = new ProviderClient(provider, concurrency);
   const parts: RunJobParts = {
     ...shared,
     id,
     provider,
     client,
+    sendWindow: new SendWindow(clock, grantTimingOf(pool)),
     settings: settings.jobs,
     random,
     coolDown: (credential, untilMs) => queue.coolDown(credential, untilMs),
@@ -167,7 +168,6 @@ function servePool(
     id,
     workerId: shared.workerId,
     concurrency,
-    grantMaxAgeMs: Math.max(guard_ms, shortestGrantMs),
     clock,
     telemetry,
     connection,

@@ -12,6 +12,7 @@ import { type AttemptResult, callProvider } from './call-provider.ts';
 import { backoffMs } from './failures/backoff.ts';
 import type { ProviderClient } from './http/provider-client.ts';
 import type { LeaseKeeper } from './lease-keeper.ts';
+import type { SendWindow } from './send-window.ts';
 import { answerOf, type Ending, failureOf, type OutcomeSettler } from './settle-outcome.ts';
 import type { StoreRetry } from './store-retry.ts';
 import type { SuspectPlace } from './suspect-place.ts';
@@ -26,6 +27,7 @@ export interface RunJobParts {
   settler: OutcomeSettler;
   storeRetry: StoreRetry;
   suspects: SuspectPlace;
+  sendWindow: SendWindow;
   /** Holds a credential of the pool back until then, on Redis' clock. */
   coolDown: (credential: string, untilMs: number) => Promise<void>;
   settings: Settings['jobs'];
@@ -36,6 +38,7 @@ export interface RunJobParts {
 
 const done: Verdict = { kind: 'done' };
 const back: Verdict = { kind: 'back' };
+const unsent: Verdict = { kind: 'unsent' };
 /** A ticket of a newer version waits for a newer worker. */
 const newerTicketDelayMs = 30_000;
 /** Pause of a job that must wait until the suspect before it is done. */
@@ -128,6 +131,11 @@ async function runBegun(parts: RunJobParts, held: HeldTicket, job: BegunJob): Pr
   const { tenant, job: jobId } = held.ticket;
   const { jobs, leases, metrics, id } = parts;
   const pool = poolName(id);
+  if (!(await parts.sendWindow.opens(held.grant.askedMs))) {
+    metrics.lateGrants.inc({ pool });
+    await parts.storeRetry.run(() => jobs.giveBack(tenant, jobId, held.token));
+    return unsent;
+  }
   if (job.attempt === 1) metrics.queueWaitSeconds.observe({ pool }, (job.startedMs - job.createdMs) / 1_000);
   const signal = leases.hold(tenant, jobId, held.token);
   metrics.runningJobs.inc({ pool });

@@ -221,6 +221,14 @@ export class JobStore {
     });
   }
 
+  /** Undoes a begin of which nothing was sent, if the token still has the lease; may be sent again. */
+  async giveBack(tenant: string, jobId: string, token: string): Promise<void> {
+    await runScript(this.#redis, scripts.giveBackScript, {
+      keys: { record: keys.job(tenant, jobId), depth: keys.depth(tenant) },
+      args: { token },
+    });
+  }
+
   async settle(settlement: Settlement): Promise<Settled> {
     const { tenant, head, usage, attempt } = settlement;
     const teaches = usage !== undefined && settlement.state === 'succeeded';

@@ -69,6 +69,14 @@ export const abandonScript = defineScript({
   allowOutOfMemory: true,
 });
 
+export const giveBackScript = defineScript({
+  file: lua('give-back.lua'),
+  keys: ['record', 'depth'],
+  args: ['token'],
+  reply: z.enum(['given', 'lost']),
+  allowOutOfMemory: true,
+});
+
 export const settleScript = defineScript({
   file: lua('settle.lua'),
   keys: ['record', 'open', 'depth', 'ledger', 'learned'],

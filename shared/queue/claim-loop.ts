@@ -102,9 +102,8 @@ export class ClaimLoop implements TicketWorker {
   }
 
   async #claimSome(count: number): Promise<void> {
-    const askedMs = this.#options.clock.monotonicMs();
     const claims = await this.#backend!.claim(this.#request(count));
-    this.#startAll(claims, askedMs);
+    this.#startAll(claims);
     if (claims.claimed.length < count) await this.#idle(claims);
   }
 
@@ -122,17 +121,16 @@ export class ClaimLoop implements TicketWorker {
     await this.#backend!.waitForJob(Math.max(shortestWaitSeconds, Math.min(idleWaitSeconds, seconds)));
   }
 
-  #startAll({ claimed }: Claims, askedMs: number): void {
-    for (const claim of claimed) void this.#run(claim, askedMs);
+  #startAll({ claimed }: Claims): void {
+    for (const claim of claimed) void this.#run(claim);
   }
 
-  async #run(claim: Claimed, askedMs: number): Promise<void> {
+  async #run(claim: Claimed): Promise<void> {
     const { id, token } = claim;
     this.#held.set(id, token);
     try {
       const job = Job.fromJSON(noQueue, claim.json, id);
-      if (this.#isStale(askedMs)) await this.#backend!.giveBack(id, token);
-      else await this.#finish(job, token, await this.#verdictOf(job, claim));
+      await this.#finish(job, token, await this.#verdictOf(job, claim));
     } catch (error) {
       // The record is settled or waits; BullMQ hands the ticket out again when its lock ends.
       this.#options.onError(error);
@@ -140,12 +138,6 @@ export class ClaimLoop implements TicketWorker {
       if (this.#held.get(id) === token) this.#held.delete(id);
       this.#wake();
     }
-  }
-
-  /** A grant that was long on its way would reach the provider in a window it was not counted in. */
-  #isStale(askedMs: number): boolean {
-    const { clock, grantMaxAgeMs } = this.#options;
-    return clock.monotonicMs() - askedMs > grantMaxAgeMs;
   }
 
   async #verdictOf(job: Job, { token, grant }: Claimed): Promise<Verdict> {
@@ -165,16 +157,17 @@ export class ClaimLoop implements TicketWorker {
 
   async #finish(job: Job, token: string, verdict: Verdict): Promise<void> {
     const backend = this.#backend!;
-    if (verdict.kind === 'back') {
+    if (verdict.kind === 'unsent') {
+      await backend.giveBack(job.id!, token);
+    } else if (verdict.kind === 'back') {
       await backend.moveJobFromActiveToWait(job.id!, token);
     } else if (verdict.kind === 'later') {
       // BullMQ adds the delay to the moment it is given.
       await backend.moveToDelayed(job.id!, this.#options.clock.nowMs(), verdict.delayMs, token);
     } else {
-      const askedMs = this.#options.clock.monotonicMs();
       const claims = await backend.complete(job, token, verdict.usage, this.#request(this.#stopped ? 0 : 1));
       this.#held.delete(job.id!);
-      this.#startAll(claims, askedMs);
+      this.#startAll(claims);
     }
   }
 

@@ -56,6 +56,10 @@ export class StockLoop implements TicketWorker {
     try {
       const verdict = await this.#verdictOf(job, token);
       if (verdict.kind === 'done') return verdict.usage ?? 'ok';
+      if (verdict.kind === 'unsent') {
+        await this.#worker!.getBackend().giveBack(job.id!, token);
+        throw new WaitingError();
+      }
       if (verdict.kind === 'back') {
         await job.moveToWait(token);
         throw new WaitingError();

@@ -13,7 +13,9 @@ export type Verdict =
   | { kind: 'done'; usage?: Usage | undefined }
   | { kind: 'later'; delayMs: number }
   /** To the head of its lane, now. */
-  | { kind: 'back' };
+  | { kind: 'back' }
+  /** As `back`, and nothing was sent: its grant is given back. */
+  | { kind: 'unsent' };
 
 export interface HeldTicket {
   ticket: Ticket;
@@ -33,8 +35,6 @@ export interface TicketWorkerOptions {
   id: PoolId;
   workerId: string;
   concurrency: number;
-  /** A grant older than this is given back before anything is sent, milliseconds. */
-  grantMaxAgeMs: number;
   connection: RedisConnection;
   settings: Settings['workers'];
   clock: Clock;

@@ -12,6 +12,7 @@ export interface Metrics {
   callsRefused: Counter<'code'>;
   openCalls: Gauge;
   attempts: Counter<'pool' | 'credential' | 'result'>;
+  lateGrants: Counter<'pool'>;
   queueWaitSeconds: Histogram<'pool'>;
   providerSeconds: Histogram<'pool'>;
   tokens: Counter<'tenant' | 'pool' | 'direction'>;
@@ -54,6 +55,11 @@ export function createMetrics(options: { processMetrics: boolean }): Metrics {
       'pool',
       'credential',
       'result',
+    ),
+    lateGrants: counter(
+      'sluice_late_grants_total',
+      'Grants given back unused, because the request would have been sent too late.',
+      'pool',
     ),
     queueWaitSeconds: histogram(
       'sluice_queue_wait_seconds',

@@ -151,16 +151,16 @@ export class FairQueueBackend extends RedisQueueBackend {
 
   /** Hands out up to `count` jobs. */
   async claim(request: ClaimRequest): Promise<Claims> {
-    return this.#claims(
-      await this.runScript('dispatch', { args: claimArgs(request, this.#options) }),
-      request,
-    );
+    const askedMs = this.#fair.clock.monotonicMs();
+    const reply = await this.runScript('dispatch', { args: claimArgs(request, this.#options) });
+    return this.#claims(reply, request, askedMs);
   }
 
   override async moveToActive(token: string, name = this.#options.name): Promise<unknown[]> {
     const request = oneFor(token);
     const args = { ...claimArgs(request, this.#options), workerName: name ?? '' };
-    return this.#nextJob(this.#claims(await this.runScript('dispatch', { args }), request));
+    const askedMs = this.#fair.clock.monotonicMs();
+    return this.#nextJob(this.#claims(await this.runScript('dispatch', { args }), request, askedMs));
   }
 
   override async moveToCompleted(...parameters: Parameters<Base['moveToCompleted']>) {
@@ -299,6 +299,7 @@ export class FairQueueBackend extends RedisQueueBackend {
       usedOutput: usage?.out ?? '',
       tokenHeld: token,
     };
+    const askedMs = this.#fair.clock.monotonicMs();
     const [status, reply]: LeaveReply =
       next.count === 0
         ? [await this.runScript('complete', { args })]
@@ -307,7 +308,7 @@ export class FairQueueBackend extends RedisQueueBackend {
     if (status < 0)
       throw this.finishedErrors({ code: status, jobId, command: 'moveToFinished', state: 'active' });
     if (status === 1) return undefined;
-    return this.#claims(reply ?? nothingClaimed, next);
+    return this.#claims(reply ?? nothingClaimed, next, askedMs);
   }
 
   async #putBack(jobId: string, token: string, restored: boolean) {
@@ -343,16 +344,17 @@ export class FairQueueBackend extends RedisQueueBackend {
       staysOn: staysOn ?? '',
       ...claimArgs(next, this.#options),
     };
+    const askedMs = this.#fair.clock.monotonicMs();
     const [status, reply] = await this.runScript(name, { ...splitFlat(name, flat), args });
     // Also when the lock is lost: the job is no longer this backend's.
     if (status !== staysOn) this.#grants.delete(jobId);
     if (status < 0) throw this.finishedErrors({ code: status, jobId, command, state: 'active' });
-    return { status, ...this.#claims(reply ?? nothingClaimed, next) };
+    return { status, ...this.#claims(reply ?? nothingClaimed, next, askedMs) };
   }
 
-  #claims([jobs, comeBackMs, limitedMs]: DispatchReply, request: ClaimRequest): Claims {
+  #claims([jobs, comeBackMs, limitedMs]: DispatchReply, request: ClaimRequest, askedMs: number): Claims {
     const claimed = jobs.map(([fields, id, grantText], index) => {
-      const grant = parseGrant(grantText);
+      const grant = parseGrant(grantText, askedMs);
       this.#grants.set(id, grant);
       const [json] = raw2NextJobData([fields, id, 0, 0]) as [JobJson];
       return { id, json, grant, token: tokenAt(request, index) };

@@ -1,6 +1,8 @@
 /** What a job was given when it was handed out. */
 export interface Grant {
-  /** When, on Redis' clock. A grant that is too old when the request would be sent goes back (`giveBack`). */
+  /** When it was asked for, on this process' monotonic clock: it cannot be older than that. */
+  askedMs: number;
+  /** When it was given, on Redis' clock. */
   timeMs: number;
   /** Which credential to send it with; undefined in a pool without credentials. */
   credential: string | undefined;
@@ -11,9 +13,10 @@ export interface Grant {
 const oversizeMark = '!oversize';
 
 /** Reads the grant as grants.lua writes it. */
-export function parseGrant(text: string): Grant {
+export function parseGrant(text: string, askedMs: number): Grant {
   const [timeMs, credential] = text.split(' ', 2);
   return {
+    askedMs,
     timeMs: Number(timeMs),
     credential: credential === '-' || credential === oversizeMark ? undefined : credential,
     oversize: credential === oversizeMark,

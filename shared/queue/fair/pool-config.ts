@@ -32,8 +32,8 @@ export const poolSettingsSchema = z.strictObject({
   /** What one output token counts at the provider (`bedrock`). */
   burndown: z.number().positive().default(1),
   /** Added to every window: how much later than the grant a request may arrive. */
-  guardMs: milliseconds.default(250),
-  burst: z.number().min(0).max(1).default(0.005),
+  guardMs: milliseconds.default(300),
+  burst: z.number().min(0).max(1).default(0.01),
   /** After this long a job in hand no longer counts as running, should nobody have said so. */
   leaseMs: amount.default(3_600_000),
   /** An idle lane is forgotten after this long. */
@@ -85,14 +85,20 @@ const dimensions = ['requests', 'tokens', 'input_tokens', 'output_tokens', 'conc
 const letters = { requests: 'r', tokens: 't', input_tokens: 'it', output_tokens: 'ot' } as const;
 
 /** A window has this many slots, unless they would be longer than the longest: how much later than exactly it ends. */
-const slotsPerWindow = 600;
+const slotsPerWindow = 1_200;
 const longestSlotMs = 250;
-/** What a slice is widened by, as a share of it: arrivals jitter by milliseconds across its edges. */
-const sliceGuardShare = 0.012;
+/** How much slower than its slices a ceiling is paced: calls that arrive early or late by this share of a slice still fit. */
+const sliceMarginShare = 0.01;
+/** A pace over slices catches up with at most this share of a slice at once. */
+const sliceBurstShare = 0.05;
 /** Longer windows (a day's quota) are used as fast as they allow, unless a burst says otherwise. */
 const longestPacedMs = 60_000;
 /** A pace is kept over at least this long: workers wake late by a few milliseconds. */
 const shortestBurstMs = 20;
+
+/** How much earlier or later than granted a call may arrive in a slice, milliseconds. */
+export const sliceMarginMs = (sliceMs: number, guardMs: number) =>
+  Math.min(guardMs, Math.ceil(sliceMs * sliceMarginShare));
 
 const slotMsOf = (windowMs: number) =>
   Math.max(1, Math.min(longestSlotMs, Math.floor(windowMs / slotsPerWindow)));
@@ -103,24 +109,40 @@ function nameOf({ dimension, windowMs }: CeilingSettings): string {
 }
 
 function compileCeiling(scope: string, ceiling: CeilingSettings, settings: PoolSettings): CompiledCeiling[] {
-  const { dimension, windowMs, sliceMs } = ceiling;
+  const { dimension, windowMs, sliceMs, amount } = ceiling;
   const burst = ceiling.burst === undefined && windowMs <= longestPacedMs ? settings.burst : ceiling.burst;
-  const compile = (spanMs: number, slotMs: number, most: number, paced: boolean) => ({
-    key: `${scope}:${dimension}:${windowMs}${paced ? '' : `/${sliceMs}`}`,
+  const slotMs = slotMsOf(windowMs);
+  const spanMs = windowMs + settings.guardMs;
+  const whole = {
+    key: `${scope}:${dimension}:${windowMs}`,
     name: nameOf(ceiling),
     dimension: dimensions.indexOf(dimension) + 1,
-    amount: most,
+    amount,
     spanMs,
     slotMs,
-    msPerUnit: (spanMs + slotMs) / most,
-    burstMs: !paced || typeof burst !== 'number' ? -1 : Math.max(shortestBurstMs, burst * (spanMs + slotMs)),
-    clamped: !paced,
-  });
-  const whole = compile(windowMs + settings.guardMs, slotMsOf(windowMs), ceiling.amount, true);
+    msPerUnit: (spanMs + slotMs) / amount,
+    burstMs: typeof burst === 'number' ? Math.max(shortestBurstMs, burst * (spanMs + slotMs)) : -1,
+    clamped: false,
+  };
   if (sliceMs === undefined || dimension === 'concurrency') return [whole];
-  const part = Math.max(1, Math.floor((ceiling.amount * sliceMs) / windowMs));
-  const sliceGuardMs = Math.min(settings.guardMs, Math.ceil(sliceMs * sliceGuardShare));
-  return [whole, compile(sliceMs + sliceGuardMs, slotMsOf(sliceMs), part, false)];
+  const part = Math.max(1, Math.floor((amount * sliceMs) / windowMs));
+  const marginMs = sliceMarginMs(sliceMs, settings.guardMs);
+  return [
+    {
+      ...whole,
+      msPerUnit: Math.max(whole.msPerUnit, (sliceMs + marginMs) / part),
+      burstMs: Math.max(shortestBurstMs, sliceMs * sliceBurstShare),
+    },
+    {
+      ...whole,
+      key: `${whole.key}/${sliceMs}`,
+      amount: part,
+      spanMs: sliceMs,
+      slotMs: slotMsOf(sliceMs),
+      burstMs: -1,
+      clamped: true,
+    },
+  ];
 }
 
 /** The settings of a pool as the scripts read them. @throws ZodError */

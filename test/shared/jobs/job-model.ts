@@ -166,6 +166,15 @@ export class JobModel {
     if (refusal) job.refusals++;
   }
 
+  giveBack(jobId: string, token: string): void {
+    const job = this.jobs.get(jobId);
+    if (job?.lease?.token !== token) return;
+    job.lease = undefined;
+    job.state = 'queued';
+    job.counted = true;
+    job.attempt--;
+  }
+
   settle(
     jobId: string,
     state: TerminalState,

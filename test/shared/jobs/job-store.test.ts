@@ -131,6 +131,11 @@ class Pair {
     this.model.abandon(this.nowMs, jobId, token, refusal, delayMs);
   }
 
+  async giveBack(jobId: string, token: string) {
+    await this.#store.giveBack(this.tenant, jobId, token);
+    this.model.giveBack(jobId, token);
+  }
+
   async settle(jobId: string, state: TerminalState, onlyWaiting: boolean, late: boolean, holder: string) {
     const current = this.model.jobs.get(jobId)?.attempt ?? 0;
     // As in the product: whoever may end only waiting jobs has made no attempt.
@@ -245,9 +250,10 @@ const anyStep = fc.oneof(
       fc.constantFrom(0, 0, 0, 4_000),
     ),
   },
-  { weight: 8, arbitrary: command('begin', job, token, owner, fc.boolean(), fc.boolean()) },
+  { weight: 10, arbitrary: command('begin', job, token, owner, fc.boolean(), fc.boolean()) },
   { weight: 3, arbitrary: command('heartbeat', job, token) },
   { weight: 4, arbitrary: command('abandon', job, token, fc.boolean(), fc.constantFrom(0, 0, 4_000)) },
+  { weight: 1, arbitrary: command('giveBack', job, token) },
   {
     weight: 3,
     arbitrary: command(

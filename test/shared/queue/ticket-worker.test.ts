@@ -111,7 +111,6 @@ describe.each([
       workerId: over.workerId ?? 'w1',
       concurrency: over.concurrency ?? 8,
       connection: redis,
-      grantMaxAgeMs: 60_000,
       settings: workers,
       clock: systemClock,
       telemetry: undefined,
@@ -159,6 +158,20 @@ describe.each([
     expect(seen).toHaveLength(2);
     expect(seen[1]!.atMs - seen[0]!.atMs).toBeGreaterThanOrEqual(300);
     expect(seen[1]!.token).not.toBe(seen[0]!.token);
+  });
+
+  test('a ticket of which nothing was sent comes back at once, and its room under the ceilings with it', async () => {
+    const scope = [{ dimension: 'requests' as const, amount: 1, windowMs: 3_600_000 }];
+    await queue.publish({ credentials: [{ id: 'main', scope: 's', weight: 1 }], scopes: { s: scope } }, {});
+    const credentials: (string | undefined)[] = [];
+    await start(async ({ grant }) => {
+      credentials.push(grant.credential);
+      return credentials.length < 3 ? { kind: 'unsent' } : done;
+    });
+    await add('job');
+    await until('the queue is empty', async () => credentials.length > 2 && (await isEmpty()));
+    expect(credentials).toEqual(['main', 'main', 'main']);
+    expect(errors).toEqual([]);
   });
 
   test('the delay is the one that was asked for, once', async () => {
