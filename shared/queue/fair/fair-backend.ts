@@ -150,17 +150,14 @@ export class FairQueueBackend extends RedisQueueBackend {
   }
 
   /** Hands out up to `count` jobs. */
-  async claim(request: ClaimRequest): Promise<Claims> {
+  async claim(request: ClaimRequest, workerName = this.#options.name ?? ''): Promise<Claims> {
     const askedMs = this.#fair.clock.monotonicMs();
-    const reply = await this.runScript('dispatch', { args: claimArgs(request, this.#options) });
+    const reply = await this.runScript('dispatch', { args: { ...claimArgs(request, this.#options), workerName } });
     return this.#claims(reply, request, askedMs);
   }
 
-  override async moveToActive(token: string, name = this.#options.name): Promise<unknown[]> {
-    const request = oneFor(token);
-    const args = { ...claimArgs(request, this.#options), workerName: name ?? '' };
-    const askedMs = this.#fair.clock.monotonicMs();
-    return this.#nextJob(this.#claims(await this.runScript('dispatch', { args }), request, askedMs));
+  override async moveToActive(token: string, name?: string): Promise<unknown[]> {
+    return this.#nextJob(await this.claim(oneFor(token), name));
   }
 
   override async moveToCompleted(...parameters: Parameters<Base['moveToCompleted']>) {
