@@ -152,7 +152,9 @@ export class FairQueueBackend extends RedisQueueBackend {
   /** Hands out up to `count` jobs. */
   async claim(request: ClaimRequest, workerName = this.#options.name ?? ''): Promise<Claims> {
     const askedMs = this.#fair.clock.monotonicMs();
-    const reply = await this.runScript('dispatch', { args: { ...claimArgs(request, this.#options), workerName } });
+    const reply = await this.runScript('dispatch', {
+      args: { ...claimArgs(request, this.#options), workerName },
+    });
     return this.#claims(reply, request, askedMs);
   }
 
