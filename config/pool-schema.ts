@@ -1,20 +1,29 @@
 import { z } from 'zod';
 import { count, milliseconds, seconds } from './setting-types.ts';
+import { tierCeilings } from './tiers.ts';
 
 const perWindow = (reason: string) =>
   z.number().int().min(1).max(1_000_000_000_000).optional().describe(reason);
 
-const ceilingsSchema = z
-  .strictObject({
-    rpm: perWindow('Requests per minute.'),
-    tpm: perWindow('Tokens per minute, input and output together as `token_accounting` counts them.'),
-    itpm: perWindow('Input tokens per minute.'),
-    otpm: perWindow('Output tokens per minute.'),
-    rpd: perWindow('Requests per day.'),
-    tpd: perWindow('Tokens per day.'),
-    concurrency: perWindow('Requests open at once, over all workers.'),
-  })
-  .prefault({});
+const ceilingsObject = z.strictObject({
+  auto: z
+    .boolean()
+    .default(false)
+    .describe(
+      'Whether a limit that the provider names in its answers replaces the one given here, up or down. `ceilings: auto` is short for this alone: what is not given is learned.',
+    ),
+  rpm: perWindow('Requests per minute.'),
+  tpm: perWindow('Tokens per minute, input and output together as `token_accounting` counts them.'),
+  itpm: perWindow('Input tokens per minute.'),
+  otpm: perWindow('Output tokens per minute.'),
+  rpd: perWindow('Requests per day.'),
+  tpd: perWindow('Tokens per day.'),
+  concurrency: perWindow('Requests open at once, over all workers.'),
+});
+const ceilingsSchema = z.preprocess(
+  (given) => (given === 'auto' ? { auto: true } : given),
+  ceilingsObject.prefault({}),
+);
 
 /** How providers count the tokens of a call. */
 const tokenAccountings = [
@@ -25,8 +34,7 @@ const tokenAccountings = [
   'bedrock',
 ] as const;
 
-/** One pool: the models of a provider that share one set of ceilings. */
-export const poolSchema = z.strictObject({
+const poolObject = z.strictObject({
   models: z
     .array(z.string().min(1).max(200))
     .min(1)
@@ -37,6 +45,14 @@ export const poolSchema = z.strictObject({
   ceilings: ceilingsSchema.describe(
     'What the provider allows, per limit scope. Nothing set: nothing is held back.',
   ),
+  tier: z
+    .string()
+    .min(1)
+    .max(64)
+    .optional()
+    .describe(
+      'Usage tier at the provider: fills in the ceilings that are not given, from `config/tiers.yaml`.',
+    ),
   token_accounting: z
     .enum(tokenAccountings)
     .default('input_plus_max')
@@ -78,4 +94,15 @@ export const poolSchema = z.strictObject({
     .max(1_000)
     .default(4)
     .describe('What an output token weighs in a tenant’s share.'),
+});
+
+/** One pool: the models of a provider that share one set of ceilings. */
+export const poolSchema = poolObject.transform((pool, context) => {
+  if (pool.tier === undefined) return pool;
+  try {
+    return { ...pool, ceilings: { ...tierCeilings(pool.tier, pool.models), ...pool.ceilings } };
+  } catch (error) {
+    context.addIssue({ code: 'custom', path: ['tier'], message: (error as RangeError).message });
+    return z.NEVER;
+  }
 });

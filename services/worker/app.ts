@@ -20,6 +20,7 @@ import type { Metrics } from '#shared/telemetry/metrics.ts';
 import { queueTelemetry } from '#shared/telemetry/tracing.ts';
 import { ProviderClient } from './http/provider-client.ts';
 import { LeaseKeeper } from './lease-keeper.ts';
+import { LimitWatch } from './limits/limit-watch.ts';
 import {
   type ReclaimParts,
   reclaimDeadWorkers,
@@ -125,6 +126,7 @@ async function buildServices(
 interface ServedPool {
   loop: TicketWorker;
   client: ProviderClient;
+  limitWatch: LimitWatch;
 }
 
 /** Makes the configuration of the pools known to everybody who dispatches from them. */
@@ -141,9 +143,12 @@ function publishService(queues: readonly PoolQueue[], settings: Settings): Servi
 
 /** The loop of one pool, with provider connections of its own. */
 function servePool(
-  { settings, clock, random }: WorkerAppOptions,
+  { settings, clock, random, metrics, log }: WorkerAppOptions,
   queue: PoolQueue,
-  shared: Omit<RunJobParts, 'id' | 'provider' | 'client' | 'sendWindow' | 'coolDown' | 'settings' | 'random'>,
+  shared: Omit<
+    RunJobParts,
+    'id' | 'provider' | 'client' | 'limitWatch' | 'sendWindow' | 'coolDown' | 'settings' | 'random'
+  >,
   connection: RedisConnection,
   telemetry: TicketWorkerOptions['telemetry'],
   onError: (part: string) => (error: unknown) => void,
@@ -151,14 +156,25 @@ function servePool(
   const { id } = queue;
   const provider = settings.providers[id.provider]!;
   const pool = provider.pools[id.pool]!;
-  const { concurrency } = pool;
+  const { concurrency, window_seconds, tier } = pool;
   const client = new ProviderClient(provider, concurrency);
+  const limitWatch = new LimitWatch({
+    pool: `${id.provider}/${id.pool}`,
+    minuteMs: window_seconds * 1_000,
+    tier,
+    observe: (...observation) => queue.observe(...observation),
+    clock,
+    metrics,
+    log,
+    onError: onError('limits'),
+  });
   const parts: RunJobParts = {
     ...shared,
     id,
     provider,
     client,
     sendWindow: new SendWindow(clock, grantTimingOf(pool)),
+    limitWatch,
     settings: settings.jobs,
     random,
     coolDown: (credential, untilMs) => queue.coolDown(credential, untilMs),
@@ -175,13 +191,14 @@ function servePool(
     handle: (held) => runJob(parts, held),
     onError: onError(`pool ${id.provider}/${id.pool}`),
   });
-  return { loop, client };
+  return { loop, client, limitWatch };
 }
 
-async function stopPool({ loop, client }: ServedPool): Promise<void> {
+async function stopPool({ loop, client, limitWatch }: ServedPool): Promise<void> {
   try {
     await loop.stop();
   } finally {
+    limitWatch.stop();
     await client.close();
   }
 }

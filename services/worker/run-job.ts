@@ -12,6 +12,7 @@ import { type AttemptResult, callProvider } from './call-provider.ts';
 import { backoffMs } from './failures/backoff.ts';
 import type { ProviderClient } from './http/provider-client.ts';
 import type { LeaseKeeper } from './lease-keeper.ts';
+import type { LimitWatch } from './limits/limit-watch.ts';
 import type { SendWindow } from './send-window.ts';
 import { answerOf, type Ending, failureOf, type OutcomeSettler } from './settle-outcome.ts';
 import type { StoreRetry } from './store-retry.ts';
@@ -28,6 +29,7 @@ export interface RunJobParts {
   storeRetry: StoreRetry;
   suspects: SuspectPlace;
   sendWindow: SendWindow;
+  limitWatch: LimitWatch;
   /** Holds a credential of the pool back until then, on Redis' clock. */
   coolDown: (credential: string, untilMs: number) => Promise<void>;
   settings: Settings['jobs'];
@@ -196,6 +198,7 @@ async function makeAttempt(
     callProvider(client, clock, { job, jobId, settings: provider, apiKey: credential.api_key, signal }),
   );
   const durationMs = clock.monotonicMs() - startedAt;
+  if ('response' in result) parts.limitWatch.heard(credential.id, result.response.headers, startedAt);
   const name = resultName(result);
   metrics.attempts.inc({ pool: poolName(id), credential: credential.id, result: name });
   metrics.providerSeconds.observe({ pool: poolName(id) }, durationMs / 1_000);

@@ -1,5 +1,6 @@
 import { type JobState as BullState, Queue, type Telemetry } from 'bullmq';
 import type { TokenEstimate } from '#shared/contracts/job.ts';
+import type { LimitReading } from '#shared/contracts/limit-reading.ts';
 import { type Ticket, ticketSchema, ticketVersion } from '#shared/contracts/ticket.ts';
 import type { Clock } from '#shared/kernel/clock.ts';
 import type { Service } from '#shared/kernel/lifecycle.ts';
@@ -7,6 +8,7 @@ import { type RedisConnection, storeError } from '#shared/redis/connection.ts';
 import { keys } from '#shared/redis/keys.ts';
 import { createFairBackend } from './fair/create-fair-backend.ts';
 import { explainJob, type Waiting } from './fair/explain.ts';
+import { type ObservedLimits, observeLimits } from './fair/observe-limits.ts';
 import type { PoolSettings, TenantSettings } from './fair/pool-config.ts';
 import { coolDown, publishPool } from './fair/publish-pool.ts';
 
@@ -89,6 +91,11 @@ export class PoolQueue implements Service {
   /** Holds a credential back until then, on Redis' clock; never shortens what was asked for before. */
   async coolDown(credential: string, untilMs: number): Promise<void> {
     await this.#ask(coolDown(this.#queue.getBackend(), credential, untilMs));
+  }
+
+  /** Tells the pool what an answer said about the limits of a credential; its request was sent `ageMs` ago. */
+  observe(credential: string, ageMs: number, readings: readonly LimitReading[]): Promise<ObservedLimits> {
+    return this.#ask(observeLimits(this.#queue.getBackend(), credential, ageMs, readings));
   }
 
   /** Where the ticket stands in BullMQ; `unknown` when it is nowhere. */

@@ -3,6 +3,8 @@ import { type PoolSettings, sliceMarginMs, type TenantSettings } from './fair/po
 import type { PoolId } from './pool-queue.ts';
 
 const dayMs = 86_400_000;
+/** Stands for the amount of a ceiling that is yet to be learned; large, so that what is scaled from it is exact. */
+const nominalAmount = 1_000_000_000;
 
 /** How a pool is shared and what its provider allows, as the scripts take it. */
 export function poolSettingsOf(
@@ -46,7 +48,7 @@ export function grantTimingOf(
 }
 
 function ceilingsOf(pool: ProviderSettings['pools'][string]): PoolSettings['scopes'][string] {
-  const { rpm, tpm, itpm, otpm, rpd, tpd, concurrency } = pool.ceilings;
+  const { auto, rpm, tpm, itpm, otpm, rpd, tpd, concurrency } = pool.ceilings;
   const windowMs = pool.window_seconds * 1_000;
   const sliceMs = pool.slice_ms;
   const rows = [
@@ -58,7 +60,11 @@ function ceilingsOf(pool: ProviderSettings['pools'][string]): PoolSettings['scop
     { dimension: 'tokens', amount: tpd, windowMs: dayMs, sliceMs: undefined },
     { dimension: 'concurrency', amount: concurrency, windowMs, sliceMs: undefined },
   ] as const;
-  return rows.flatMap(({ amount, ...row }) => (amount === undefined ? [] : [{ ...row, amount }]));
+  return rows.flatMap(({ amount, ...row }): PoolSettings['scopes'][string] => {
+    const isLearned = auto && row.dimension !== 'concurrency';
+    if (amount !== undefined) return [{ ...row, amount, auto: isLearned, known: true }];
+    return isLearned ? [{ ...row, amount: nominalAmount, auto: true, known: false }] : [];
+  });
 }
 
 /** Weights and caps of all tenants. */

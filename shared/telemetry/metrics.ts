@@ -4,8 +4,15 @@ const waitBuckets = [
   0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1_800, 7_200, 86_400,
 ];
 
+/** What providers let us do, and what that is found out from. */
+interface LimitMetrics {
+  providerLimits: Gauge<'pool' | 'credential' | 'dimension' | 'window'>;
+  limitChanges: Counter<'pool' | 'credential' | 'ceiling' | 'adopted'>;
+  foreignUse: Counter<'pool' | 'credential' | 'ceiling'>;
+}
+
 /** Every metric of Sluice. Units are in the names; labels are bounded by the configuration. */
-export interface Metrics {
+export interface Metrics extends LimitMetrics {
   registry: Registry;
   jobsAccepted: Counter<'tenant' | 'pool'>;
   jobsFinished: Counter<'tenant' | 'pool' | 'state'>;
@@ -35,6 +42,7 @@ export function createMetrics(options: { processMetrics: boolean }): Metrics {
     new Histogram({ name, help, labelNames, buckets: waitBuckets, registers });
   return {
     registry,
+    ...limitMetrics(counter, gauge),
     jobsAccepted: counter('sluice_jobs_accepted_total', 'Jobs made durable.', 'tenant', 'pool'),
     jobsFinished: counter(
       'sluice_jobs_finished_total',
@@ -84,6 +92,40 @@ export function createMetrics(options: { processMetrics: boolean }): Metrics {
       'sluice_background_errors_total',
       'Errors of parts that no caller waits for.',
       'part',
+    ),
+  };
+}
+
+type Declare<Metric extends 'counter' | 'gauge'> = <Label extends string>(
+  name: string,
+  help: string,
+  ...labelNames: Label[]
+) => Metric extends 'counter' ? Counter<Label> : Gauge<Label>;
+
+function limitMetrics(counter: Declare<'counter'>, gauge: Declare<'gauge'>): LimitMetrics {
+  return {
+    providerLimits: gauge(
+      'sluice_provider_limit',
+      'Limits as the provider names them in its answers, by window (minute, day).',
+      'pool',
+      'credential',
+      'dimension',
+      'window',
+    ),
+    limitChanges: counter(
+      'sluice_limit_changes_total',
+      'Times the provider named another limit than was known; adopted: it holds from then on.',
+      'pool',
+      'credential',
+      'ceiling',
+      'adopted',
+    ),
+    foreignUse: counter(
+      'sluice_foreign_use_total',
+      'Use of a ceiling by somebody else with the same key, as far as it was found out.',
+      'pool',
+      'credential',
+      'ceiling',
     ),
   };
 }

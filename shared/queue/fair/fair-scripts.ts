@@ -58,6 +58,11 @@ export const fairScripts = {
     allowOutOfMemory: true,
   }),
   explain: define({ file: 'explain.lua', args: ['lanesMax', 'tenant', 'jobId'] }),
+  observe: define({
+    file: 'observe.lua',
+    args: ['credentialId', 'ageMs', 'readings'],
+    allowOutOfMemory: true,
+  }),
 } as const;
 
 export const fairLibrary = compileLibrary(fairScripts);
@@ -85,6 +90,7 @@ export interface FairReply {
   publish: number;
   steer: number;
   explain: string;
+  observe: string;
 }
 
 /** What a script gets: the keys and arguments of the BullMQ script it wraps, and ours by name. */

@@ -12,6 +12,10 @@ const ceilingSchema = z
     windowMs: amount.default(60_000),
     /** The provider also holds each slice of this length to its part of the amount. */
     sliceMs: amount.optional(),
+    /** Whether a limit that the provider names replaces the amount. */
+    auto: z.boolean().optional(),
+    /** False: the amount only says how such a ceiling is compiled; it holds once the provider has named its own. */
+    known: z.boolean().optional(),
     /** Share of the window that may be admitted ahead of an even pace; null: no pace. */
     burst: z.number().min(0).max(1).nullable().optional(),
   })
@@ -71,6 +75,10 @@ export interface CompiledCeiling {
   /** As `wait_reason` names it. */
   name: string;
   dimension: number;
+  windowMs: number;
+  /** What the provider allows in the window, as it names it, and whether it may name another. */
+  limit: number;
+  auto: boolean;
   amount: number;
   spanMs: number;
   slotMs: number;
@@ -81,7 +89,7 @@ export interface CompiledCeiling {
   clamped: boolean;
 }
 
-const dimensions = ['requests', 'tokens', 'input_tokens', 'output_tokens', 'concurrency'] as const;
+export const dimensions = ['requests', 'tokens', 'input_tokens', 'output_tokens', 'concurrency'] as const;
 const letters = { requests: 'r', tokens: 't', input_tokens: 'it', output_tokens: 'ot' } as const;
 
 /** A window has this many slots, unless they would be longer than the longest: how much later than exactly it ends. */
@@ -117,6 +125,9 @@ function compileCeiling(scope: string, ceiling: CeilingSettings, settings: PoolS
     key: `${scope}:${dimension}:${windowMs}`,
     name: nameOf(ceiling),
     dimension: dimensions.indexOf(dimension) + 1,
+    windowMs,
+    limit: amount,
+    auto: ceiling.auto === true,
     amount,
     spanMs,
     slotMs,
@@ -149,11 +160,16 @@ function compileCeiling(scope: string, ceiling: CeilingSettings, settings: PoolS
 export function compilePool(input: z.input<typeof poolSettingsSchema>) {
   const settings = poolSettingsSchema.parse(input);
   const { scopes, guardMs: _guard, burst: _burst, ...rest } = settings;
-  const compiled = Object.entries(scopes).map(([scope, ceilings]) => [
-    scope,
-    ceilings.flatMap((ceiling) => compileCeiling(scope, ceiling, settings)),
-  ]);
-  return { ...rest, scopes: Object.fromEntries(compiled) as Record<string, CompiledCeiling[]> };
+  const compiled = (isKnown: boolean) =>
+    Object.fromEntries(
+      Object.entries(scopes).map(([scope, ceilings]) => [
+        scope,
+        ceilings
+          .filter(({ known = true }) => known === isKnown)
+          .flatMap((ceiling) => compileCeiling(scope, ceiling, settings)),
+      ]),
+    ) as Record<string, CompiledCeiling[]>;
+  return { ...rest, scopes: compiled(true), unknown: compiled(false) };
 }
 
 export type CompiledPool = ReturnType<typeof compilePool>;

@@ -40,7 +40,10 @@ export async function coolDown(
   return backend.runScript('steer', { args });
 }
 
-/** Whether no credential of the pool could ever hold a call of this size, so that it must not be accepted. */
+/**
+ * Whether no credential of the pool could ever hold a call of this size, so that it must not be accepted. Of ceilings
+ * that follow the provider nobody knows it before the dispatch.
+ */
 export function exceedsEveryCeiling(
   pool: CompiledPool,
   call: { input: number; output: number; max: number },
@@ -50,7 +53,9 @@ export function exceedsEveryCeiling(
   return (
     scopes.length > 0 &&
     scopes.every((ceilings) =>
-      ceilings.some(({ dimension, amount, clamped }) => !clamped && amounts[dimension - 1]! > amount),
+      ceilings.some(
+        ({ dimension, amount, clamped, auto }) => !clamped && !auto && amounts[dimension - 1]! > amount,
+      ),
     )
   );
 }

@@ -11,6 +11,7 @@
 --- @include "pool"
 --- @include "entries"
 --- @include "lanes"
+--- @include "adopt"
 
 for tenant, settings in pairs(cjson.decode(arg.tenants)) do
   call('HSET', key.tenants, tenant, settings)
@@ -20,8 +21,15 @@ if arg.configuration ~= '' then
   local config = cjson.decode(arg.configuration)
   local before = pool.read()
   local kept = {}
-  for _, scope in pairs(config.scopes) do
-    for _, ceiling in ipairs(scope) do kept[ceiling.key] = true end
+  local learned = adopt.read()
+  adopt.keep(config, learned)
+  for _, rowsByScope in ipairs({ config.scopes, config.unknown }) do
+    for _, scope in pairs(rowsByScope) do
+      for _, ceiling in ipairs(scope) do kept[ceiling.key] = true end
+    end
+  end
+  for name in pairs(learned) do
+    if not kept[name] then learned[name] = nil end
   end
   for name in pairs(before.ceilings.windows) do
     if not kept[name] then
@@ -30,7 +38,7 @@ if arg.configuration ~= '' then
     end
   end
   pool.changed = true
-  call('HSET', key.pool, 'config', cmsgpack.pack(config))
+  call('HSET', key.pool, 'config', cmsgpack.pack(config), 'limits', cmsgpack.pack(learned))
 end
 pool.read().blockedUntil = 0
 pool.write()

@@ -3,6 +3,7 @@
   script reads everything about a pool with one command, however many ceilings there are, and writes it with one.
 
   fields of key.pool  config           written by publish.lua, see pool-config.ts for its shape
+                      limits           what the provider said of them, see adopt.lua
                       ceilings         how far they are used, see ceilings.lua and reserve.lua
                       virtualTime      the counter of the lane that was served last, as it was before its charge
                       blockedUntil     until then no head fits its ceilings; 0 when unknown
@@ -16,7 +17,7 @@ local function unlimited()
   return {
     inputWeight = 1, outputWeight = 4, accounting = 'input_plus_max', burndown = 1,
     leaseMs = 3600000, laneIdleMs = 3600000, deadlineLeadMs = 300000, tenantConcurrency = 0,
-    credentials = {}, scopes = {},
+    credentials = {}, scopes = {}, unknown = {},
   }
 end
 
