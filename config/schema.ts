@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { poolSchema } from './pool-schema.ts';
 import { count, milliseconds, name, port, seconds } from './setting-types.ts';
 import { blobsSchema, filesSchema } from './storage-schema.ts';
+import { repliesSchema, streamsSchema } from './stream-schema.ts';
 
 const dayMs = 86_400_000;
 const daySeconds = 86_400;
@@ -212,25 +213,6 @@ const jobsSchema = z
   })
   .prefault({});
 
-const repliesSchema = z
-  .strictObject({
-    reread_ms: milliseconds(
-      1_000,
-      50,
-      10_000,
-      'An awaited call re-reads its record this often, so a lost announcement costs at most this much.',
-    ),
-    batch: count(128, 1, 1_000, 'Announcements taken from Redis at once.'),
-    inline_max_bytes: count(
-      65_536,
-      0,
-      1_048_576,
-      'Bodies up to this size travel inside the announcement; larger ones are read from the record.',
-    ),
-    list_max: count(50_000, 100, 1_000_000, 'Announcements kept for one ingress that does not read them.'),
-  })
-  .prefault({});
-
 const workersSchema = z
   .strictObject({
     loop: z
@@ -377,6 +359,7 @@ export const settingsSchema = z.strictObject({
   replies: repliesSchema,
   blobs: blobsSchema,
   files: filesSchema,
+  streams: streamsSchema,
   workers: workersSchema,
   telemetry: telemetrySchema,
   providers: z.record(name, providerSchema).describe('Providers by name.'),

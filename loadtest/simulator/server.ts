@@ -9,6 +9,7 @@ import type { Endpoint } from './dialects/endpoint.ts';
 import { errorBody } from './dialects/error-body.ts';
 import { modelList } from './dialects/model-list.ts';
 import { openaiChat } from './dialects/openai-chat.ts';
+import { openaiCompletions } from './dialects/openai-completions.ts';
 import { openaiEmbeddings } from './dialects/openai-embeddings.ts';
 import { openaiResponses } from './dialects/openai-responses.ts';
 import { handleCall } from './handle-call.ts';
@@ -22,10 +23,14 @@ const keepAliveMs = 120_000;
 const badRequest = 'HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-length: 0\r\n\r\n';
 
 const endpoints = new Map(
-  [openaiChat, openaiEmbeddings, openaiResponses, anthropicMessages, anthropicCountTokens].map((endpoint) => [
-    endpoint.path,
-    endpoint,
-  ]),
+  [
+    openaiChat,
+    openaiCompletions,
+    openaiEmbeddings,
+    openaiResponses,
+    anthropicMessages,
+    anthropicCountTokens,
+  ].map((endpoint) => [endpoint.path, endpoint]),
 );
 const azurePath = /^\/openai\/deployments\/([^/]+)(\/chat\/completions|\/embeddings)$/;
 

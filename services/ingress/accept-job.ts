@@ -7,6 +7,7 @@ import { SluiceError } from '#shared/kernel/errors.ts';
 import { newId } from '#shared/kernel/ids.ts';
 import type { PoolQueue } from '#shared/queue/pool-queue.ts';
 import type { Awaited, OutcomeWaiter } from '#shared/results/await-outcome.ts';
+import type { EventFeed, Subscription } from '#shared/results/event-feed.ts';
 import type { Logger } from '#shared/telemetry/logger.ts';
 import type { Metrics } from '#shared/telemetry/metrics.ts';
 import { inSpan, SpanKind, spans } from '#shared/telemetry/tracing.ts';
@@ -18,6 +19,7 @@ export interface AcceptJobParts {
   jobs: JobStore;
   queueOf: (provider: string, pool: string) => PoolQueue | undefined;
   waiter: OutcomeWaiter;
+  feed: EventFeed;
   storeGuard: StoreGuard;
   metrics: Metrics;
   clock: Clock;
@@ -79,6 +81,54 @@ export async function acceptAwaitedJob(
   });
 }
 
+/** accept → enqueue for a streamed call: whoever reads it is registered before the job can begin. */
+export async function acceptFollowedJob(
+  parts: AcceptJobParts,
+  submission: Submission,
+): Promise<AcceptedJob & { subscription: Subscription }> {
+  return inSpan(spans.accept, SpanKind.INTERNAL, { 'sluice.tenant': submission.tenant }, async () => {
+    const { tenant } = submission;
+    const jobId = newId('job');
+    const subscription = parts.feed.follow(tenant, jobId);
+    try {
+      const accepted = await acceptOnce(parts, submission, jobId, parts.ingressId, true);
+      if (accepted.kind === 'accepted') {
+        await enqueue(parts, submission, accepted);
+        return { jobId, joined: false, subscription };
+      }
+      subscription.close();
+      const joined = await followJob(parts, tenant, accepted.jobId);
+      return { jobId: accepted.jobId, joined: true, subscription: joined };
+    } catch (error) {
+      subscription.close();
+      throw error;
+    }
+  });
+}
+
+/** Follows a job that exists already. @throws SluiceError job_not_found */
+export async function followJob(parts: AcceptJobParts, tenant: string, jobId: string): Promise<Subscription> {
+  const subscription = parts.feed.follow(tenant, jobId);
+  try {
+    if ((await parts.jobs.join(tenant, jobId, parts.ingressId, true)) === 'gone') {
+      throw new SluiceError('job_not_found', { fields: { job: jobId } });
+    }
+    return subscription;
+  } catch (error) {
+    subscription.close();
+    throw error;
+  }
+}
+
+/** The last reader of a job here has gone: its end and progress need not be told to this ingress any more. */
+export async function leaveJob(parts: AcceptJobParts, tenant: string, jobId: string): Promise<void> {
+  if (parts.feed.isFollowed(jobId) || parts.waiter.isAwaited(jobId)) return;
+  await parts.jobs.leave(tenant, jobId, parts.ingressId).catch((error: unknown) => {
+    // Only messages for nobody would follow from it.
+    if (!(error instanceof SluiceError)) throw error;
+  });
+}
+
 /** Waits for a job that exists already: an earlier call made it, or somebody asks for it by its id. */
 export async function joinJob(parts: AcceptJobParts, tenant: string, jobId: string): Promise<Awaited> {
   const awaited = parts.waiter.expect(tenant, jobId);
@@ -102,13 +152,18 @@ async function acceptOnce(
   submission: Submission,
   jobId: string,
   waiter: string | undefined,
+  follows = false,
 ): Promise<Taken> {
   parts.storeGuard.refuseWhenFull();
-  const accepted = await accept(parts, submission, jobId, waiter, undefined);
+  const accepted = await accept(parts, submission, jobId, waiter, undefined, follows);
   if (accepted.kind !== 'joined' || (await parts.jobs.view(submission.tenant, accepted.jobId)))
     return refuseOrTake(parts, submission, accepted);
   // The key outlived the record it points to: the key is free again.
-  return refuseOrTake(parts, submission, await accept(parts, submission, jobId, waiter, accepted.jobId));
+  return refuseOrTake(
+    parts,
+    submission,
+    await accept(parts, submission, jobId, waiter, accepted.jobId, follows),
+  );
 }
 
 function accept(
@@ -117,6 +172,7 @@ function accept(
   jobId: string,
   waiter: string | undefined,
   goneJob: string | undefined,
+  follows: boolean,
 ): Promise<Accepted> {
   const { settings, jobs } = parts;
   const { tenant, request, idempotencyKey, runAtMs } = submission;
@@ -135,6 +191,7 @@ function accept(
     idempotency,
     goneJob,
     waiter,
+    follows,
     runAtMs,
     depthLimit: settings.customers[tenant]!.max_queue_depth,
     deadlineMs: deadlineSeconds * 1_000,

@@ -13,7 +13,6 @@ import { poolIds } from '#shared/queue/pool-ids.ts';
 import { PoolQueue } from '#shared/queue/pool-queue.ts';
 import { openConnections, openRedis, type RedisConnection } from '#shared/redis/connection.ts';
 import { keys } from '#shared/redis/keys.ts';
-import { OutcomeWaiter } from '#shared/results/await-outcome.ts';
 import { loggedLifecycle } from '#shared/telemetry/logged-lifecycle.ts';
 import type { Logger } from '#shared/telemetry/logger.ts';
 import type { Metrics } from '#shared/telemetry/metrics.ts';
@@ -27,7 +26,9 @@ import { authenticate } from './plugins/authenticate.ts';
 import { describeApi } from './plugins/describe-api.ts';
 import { limitReceiving } from './plugins/limit-receiving.ts';
 import { readJsonBodies } from './plugins/read-json.ts';
+import { openReplies } from './replies/open-replies.ts';
 import { callRoutes } from './routes/calls.ts';
+import { eventRoutes } from './routes/events.ts';
 import { fileRoutes } from './routes/files.ts';
 import { healthRoutes } from './routes/health.ts';
 import { jobRoutes } from './routes/jobs.ts';
@@ -77,7 +78,7 @@ export function createIngressApp(options: IngressAppOptions): IngressApp {
       await lifecycle.start([openConnections([redis, blocking], settings.redis, log)]);
       const built = await buildParts(options, ingressId, redis, blocking);
       http = await buildHttp(built.parts, probe);
-      await lifecycle.start([...built.services, httpService(http, settings.http, built.parts.waiter)]);
+      await lifecycle.start([...built.services, httpService(http, settings.http, built.parts)]);
     },
     stop: () => lifecycle.stop(),
   };
@@ -97,12 +98,13 @@ async function buildParts(
     metrics.backgroundErrors.inc({ part });
     log.warn({ part, reason: describeError(error) }, 'background error');
   };
-  const waiter = new OutcomeWaiter({
+  const replies = openReplies({
     ingressId,
+    settings,
+    jobs,
+    redis,
     blocking,
     clock,
-    settings: settings.replies,
-    readOutcome: (tenant, jobId) => jobs.outcome(tenant, jobId),
     onError: onError('replies'),
   });
   const learned = new LearnedEstimates({
@@ -117,7 +119,8 @@ async function buildParts(
     settings,
     jobs,
     redis,
-    waiter,
+    waiter: replies.waiter,
+    feed: replies.feed,
     storeGuard,
     metrics,
     clock,
@@ -128,7 +131,7 @@ async function buildParts(
     queueOf: (provider, pool) => queues.find(({ id }) => id.provider === provider && id.pool === pool),
   };
   const sweeper = new BlobSweeper({ ...parts, onError: onError('blob sweeper') });
-  return { parts, services: [storeGuard, ...queues, waiter, sweeper] };
+  return { parts, services: [storeGuard, ...queues, ...replies.services, sweeper] };
 }
 
 async function buildHttp(parts: IngressParts, probe: () => Promise<void>): Promise<FastifyInstance> {
@@ -157,6 +160,7 @@ async function buildHttp(parts: IngressParts, probe: () => Promise<void>): Promi
     authenticate(authenticated, new VirtualKeys(parts.settings.customers));
     callRoutes(authenticated, parts);
     jobRoutes(authenticated, parts);
+    eventRoutes(authenticated, parts);
     modelRoutes(authenticated, parts.models);
     await authenticated.register(async (forms) => fileRoutes(forms, parts));
   });
@@ -164,7 +168,11 @@ async function buildHttp(parts: IngressParts, probe: () => Promise<void>): Promi
 }
 
 /** Listening, and a stop that lets open calls finish for a while. */
-function httpService(app: FastifyInstance, http: Settings['http'], waiter: OutcomeWaiter): Service {
+function httpService(
+  app: FastifyInstance,
+  http: Settings['http'],
+  { waiter, feed }: Pick<IngressParts, 'waiter' | 'feed'>,
+): Service {
   return {
     name: 'http',
     async start() {
@@ -173,7 +181,11 @@ function httpService(app: FastifyInstance, http: Settings['http'], waiter: Outco
     async stop() {
       // Answered, not cut off: a cut looks like a caller that hung up, and would cancel its job.
       const drained = AbortSignal.timeout(http.drain_ms);
-      drained.addEventListener('abort', () => waiter.releaseAll(), { once: true });
+      const release = () => {
+        waiter.releaseAll();
+        feed.releaseAll();
+      };
+      drained.addEventListener('abort', release, { once: true });
       const cut = AbortSignal.timeout(http.drain_ms + lastWordsMs);
       cut.addEventListener('abort', () => app.server.closeAllConnections(), { once: true });
       await app.close();

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import type { Endpoint } from '#shared/contracts/endpoint.ts';
-import type { JobRequest } from '#shared/contracts/job.ts';
+import type { JobRequest, StreamMode } from '#shared/contracts/job.ts';
 import { SluiceError } from '#shared/kernel/errors.ts';
 import type { CallOptions } from './call-options.ts';
 import type { ModelTable } from './model-table.ts';
@@ -22,6 +22,32 @@ const chatBody = z
   .meta({
     id: 'ChatCompletionRequest',
     description: 'OpenAI chat completion; parameters not named here are passed on untouched.',
+  });
+
+const responsesBody = z
+  .looseObject({
+    model,
+    stream,
+    input: z.union([z.string(), z.array(z.looseObject({}))]).nullish(),
+    max_output_tokens: tokens,
+    temperature: z.number().nullish(),
+  })
+  .meta({
+    id: 'ResponseRequest',
+    description: 'OpenAI response; parameters not named here are passed on untouched.',
+  });
+
+const completionsBody = z
+  .looseObject({
+    model,
+    stream,
+    prompt: z.union([z.string(), z.array(z.union([z.string(), z.int(), z.array(z.int())]))]).nullish(),
+    max_tokens: tokens,
+    temperature: z.number().nullish(),
+  })
+  .meta({
+    id: 'CompletionRequest',
+    description: 'OpenAI completion; parameters not named here are passed on untouched.',
   });
 
 const embeddingsBody = z
@@ -50,6 +76,8 @@ const messagesBody = z
 /** What each endpoint must hold; everything else passes through. */
 export const callBodies = {
   '/v1/chat/completions': chatBody,
+  '/v1/responses': responsesBody,
+  '/v1/completions': completionsBody,
   '/v1/embeddings': embeddingsBody,
   '/v1/messages': messagesBody,
 } as const satisfies Record<Endpoint, z.ZodType>;
@@ -63,6 +91,22 @@ function describeIssue(issue: z.core.$ZodIssue | undefined): { reason: string; p
 export function invalidRequest(error: z.ZodError): SluiceError {
   const { reason, param } = describeIssue(error.issues[0]);
   return new SluiceError('invalid_request', { fields: { reason }, ...(param ? { param } : {}) });
+}
+
+/** Endpoints that tell their usage in a stream only when asked. */
+const usageOnRequest: readonly Endpoint[] = ['/v1/chat/completions', '/v1/completions'];
+
+/** How an answer is streamed, and what that changes in the body. @throws SluiceError streaming_not_supported */
+function readStream(
+  endpoint: Endpoint,
+  body: Record<string, unknown>,
+): { stream?: StreamMode; changed?: Record<string, unknown> } {
+  if (body.stream !== true) return {};
+  if (endpoint === '/v1/embeddings') throw new SluiceError('streaming_not_supported', { param: 'stream' });
+  const options = (body.stream_options ?? {}) as Record<string, unknown>;
+  if (!usageOnRequest.includes(endpoint) || options.include_usage === true) return { stream: 'as_is' };
+  // What a call has cost is settled from its usage, so it is asked for on behalf of callers that do not.
+  return { stream: 'usage_hidden', changed: { stream_options: { ...options, include_usage: true } } };
 }
 
 /**
@@ -81,15 +125,16 @@ export function readCall(
 ): JobRequest {
   const parsed = callBodies[endpoint].safeParse(body);
   if (!parsed.success) throw invalidRequest(parsed.error);
-  if (parsed.data.stream === true) throw new SluiceError('streaming_not_supported', { param: 'stream' });
   const place = models.resolve(parsed.data.model, endpoint);
+  const { stream, changed } = readStream(endpoint, parsed.data);
   return {
     endpoint,
     tokens: models.reckon(place, parsed.data, options.tenant),
     model: place.model,
     provider: place.provider,
     pool: place.pool,
-    body: JSON.stringify({ ...(body as Record<string, unknown>), model: place.model }),
+    body: JSON.stringify({ ...(body as Record<string, unknown>), ...changed, model: place.model }),
+    ...(stream ? { stream } : {}),
     headers,
     priority: options.priority,
     delivery: options.delivery,

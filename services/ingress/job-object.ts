@@ -29,7 +29,7 @@ export const jobObject = z
     usage: z.object({ input_tokens: z.int(), output_tokens: z.int() }).nullable(),
     error: z.object({ code: z.string(), status: z.int() }).nullable(),
     metadata: z.record(z.string(), z.string()),
-    urls: z.object({ self: z.string(), result: z.string(), cancel: z.string() }),
+    urls: z.object({ self: z.string(), result: z.string(), events: z.string(), cancel: z.string() }),
   })
   .meta({ id: 'Job' });
 
@@ -79,6 +79,6 @@ export function toJobObject(
     usage: job.usage ? { input_tokens: job.usage.inputTokens, output_tokens: job.usage.outputTokens } : null,
     error: errorOf(job),
     metadata: job.metadata,
-    urls: { self, result: `${self}/result`, cancel: `${self}/cancel` },
+    urls: { self, result: `${self}/result`, events: `${self}/events`, cancel: `${self}/cancel` },
   };
 }

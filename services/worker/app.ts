@@ -1,5 +1,5 @@
 import type { Settings } from '#config/schema.ts';
-import { JobStore } from '#shared/jobs/job-store.ts';
+import { JobStore, recordLifeMs } from '#shared/jobs/job-store.ts';
 import type { Clock } from '#shared/kernel/clock.ts';
 import { describeError } from '#shared/kernel/errors.ts';
 import { newId } from '#shared/kernel/ids.ts';
@@ -14,6 +14,8 @@ import { StockLoop } from '#shared/queue/stock-loop.ts';
 import type { TicketWorker, TicketWorkerOptions } from '#shared/queue/ticket-worker.ts';
 import { openConnections, openRedis, type RedisConnection } from '#shared/redis/connection.ts';
 import { keys } from '#shared/redis/keys.ts';
+import { announce } from '#shared/results/announce.ts';
+import { EventLog } from '#shared/results/event-log.ts';
 import { loggedLifecycle } from '#shared/telemetry/logged-lifecycle.ts';
 import type { Logger } from '#shared/telemetry/logger.ts';
 import type { Metrics } from '#shared/telemetry/metrics.ts';
@@ -31,6 +33,8 @@ import { type RunJobParts, runJob } from './run-job.ts';
 import { SendWindow } from './send-window.ts';
 import { OutcomeSettler } from './settle-outcome.ts';
 import { StoreRetry } from './store-retry.ts';
+import type { DeltaLogParts } from './streams/delta-log.ts';
+import { StreamedAttempts } from './streams/streamed-attempts.ts';
 import { SuspectPlace } from './suspect-place.ts';
 import { type SweepParts, sweepJobs } from './sweep-jobs.ts';
 
@@ -97,13 +101,14 @@ async function buildServices(
   const storeRetry = new StoreRetry({ clock, metrics, maxMs: settings.workers.settle_retry_max_ms });
   const settler = new OutcomeSettler({ jobs, redis, metrics, log, storeRetry, replies: settings.replies });
   const suspects = new SuspectPlace();
+  const streams = streamedAttempts(options, redis, onError('streams'));
   const queues = poolIds(settings).map((id) => new PoolQueue(id, redis, clock, telemetry));
   const queueOf = (provider: string, pool: string) =>
     queues.find(({ id }) => id.provider === provider && id.pool === pool);
   const served = queues.filter(({ id }) =>
     options.pools.some((pattern) => matches(pattern, `${id.provider}/${id.pool}`)),
   );
-  const shared = { workerId, jobs, leases, settler, storeRetry, suspects, metrics, clock };
+  const shared = { workerId, jobs, leases, settler, storeRetry, suspects, streams, metrics, clock };
   const pools = served.map((queue) => servePool(options, queue, shared, queueRedis, telemetry, onError));
   const mending: SweepParts & ReclaimParts = {
     workerId,
@@ -121,6 +126,18 @@ async function buildServices(
   const idle = () => pools.every(({ loop }) => loop.active === 0);
   const published = publishService(served, settings);
   return [connections, leases, ...queues, published, mendingService(mending, idle), poolsService(pools)];
+}
+
+/** Where streamed answers go while they are made. */
+function streamedAttempts(
+  { settings, clock }: WorkerAppOptions,
+  redis: RedisConnection,
+  onError: (error: unknown) => void,
+): StreamedAttempts {
+  const tell: DeltaLogParts['tell'] = (followers, progress, bytes) =>
+    void announce(redis, settings.replies, followers, progress, bytes).catch(onError);
+  const log = new EventLog(redis, recordLifeMs(settings.jobs));
+  return new StreamedAttempts({ log, tell, settings: settings.streams, clock, onError });
 }
 
 interface ServedPool {

@@ -1,10 +1,10 @@
 import type { ProviderSettings } from '#config/schema.ts';
 import { endpointDialect } from '#shared/contracts/endpoint.ts';
-import type { Usage } from '#shared/contracts/job.ts';
 import type { BegunJob } from '#shared/jobs/job-store.ts';
 import type { Clock } from '#shared/kernel/clock.ts';
 import type { ErrorCode } from '#shared/kernel/error-catalog.ts';
-import { classifyFailure, type FailureClass } from './failures/classify.ts';
+import type { AttemptResult, Unanswered } from './attempt-result.ts';
+import { classifyFailure } from './failures/classify.ts';
 import {
   type ProviderClient,
   type ProviderResponse,
@@ -12,6 +12,8 @@ import {
   type TransportFailure,
 } from './http/provider-client.ts';
 import { adapterOf, endpointUrl } from './providers/adapters.ts';
+import type { ProviderStream } from './streams/provider-stream.ts';
+import { StreamInvalid } from './streams/stream-relay.ts';
 
 export interface ProviderCall {
   job: BegunJob;
@@ -19,21 +21,9 @@ export interface ProviderCall {
   settings: ProviderSettings;
   apiKey: string;
   signal: AbortSignal;
+  /** Set when the job is streamed: takes the answer while it comes. */
+  stream: ProviderStream | undefined;
 }
-
-/** How one provider request ended. */
-export type AttemptResult =
-  | { kind: 'answered'; response: ProviderResponse; usage: Usage | undefined }
-  | {
-      kind: 'refused';
-      response: ProviderResponse;
-      class: FailureClass;
-      retryable: boolean;
-      countsAsAttempt: boolean;
-      retryAfterMs: number | undefined;
-    }
-  | { kind: 'invalid'; reason: string; code: ErrorCode }
-  | { kind: 'unanswered'; failure: TransportFailure; reason: string; code: ErrorCode };
 
 const transportCodes: Record<TransportFailure, ErrorCode> = {
   notSent: 'provider_unreachable',
@@ -61,17 +51,23 @@ export async function callProvider(
   clock: Clock,
   call: ProviderCall,
 ): Promise<AttemptResult> {
+  const { stream } = call;
   try {
-    return judge(await client.send(requestOf(call)), call, clock.nowMs());
+    const response = await client.send(requestOf(call), stream);
+    return stream?.took ? stream.ended(clock.nowMs()) : judge(response, call, clock.nowMs());
   } catch (error) {
-    if (!(error instanceof TransportError)) throw error;
-    return {
-      kind: 'unanswered',
-      failure: error.failure,
-      reason: error.message,
-      code: transportCodes[error.failure],
-    };
+    const failure = failureOf(error);
+    return stream?.broken(failure) ?? failure;
   }
+}
+
+/** @throws what is no fault of the provider */
+function failureOf(error: unknown): Unanswered {
+  if (error instanceof StreamInvalid)
+    return { kind: 'invalid', reason: error.message, code: 'provider_invalid_response' };
+  if (!(error instanceof TransportError)) throw error;
+  const { failure, message } = error;
+  return { kind: 'unanswered', failure, reason: message, code: transportCodes[failure] };
 }
 
 function requestOf({ job, jobId, settings, apiKey, signal }: ProviderCall) {
@@ -80,7 +76,7 @@ function requestOf({ job, jobId, settings, apiKey, signal }: ProviderCall) {
     url: endpointUrl(settings.base_url, job.endpoint),
     headers: {
       'content-type': 'application/json',
-      accept: 'application/json',
+      accept: job.stream ? 'text/event-stream' : 'application/json',
       ...adapter.authHeaders(apiKey),
       ...job.headers,
       // OpenAI documents this header for a caller's own id; it ties a provider's log to our attempt.

@@ -8,7 +8,8 @@ import type { PoolId } from '#shared/queue/pool-queue.ts';
 import type { HeldTicket, Verdict } from '#shared/queue/ticket-worker.ts';
 import type { Metrics } from '#shared/telemetry/metrics.ts';
 import { contextOf, inSpan, SpanKind, spans } from '#shared/telemetry/tracing.ts';
-import { type AttemptResult, callProvider } from './call-provider.ts';
+import type { AttemptResult } from './attempt-result.ts';
+import { callProvider } from './call-provider.ts';
 import { backoffMs } from './failures/backoff.ts';
 import type { ProviderClient } from './http/provider-client.ts';
 import type { LeaseKeeper } from './lease-keeper.ts';
@@ -16,6 +17,8 @@ import type { LimitWatch } from './limits/limit-watch.ts';
 import type { SendWindow } from './send-window.ts';
 import { answerOf, type Ending, failureOf, type OutcomeSettler } from './settle-outcome.ts';
 import type { StoreRetry } from './store-retry.ts';
+import type { ProviderStream } from './streams/provider-stream.ts';
+import type { StreamedAttempts } from './streams/streamed-attempts.ts';
 import type { SuspectPlace } from './suspect-place.ts';
 
 export interface RunJobParts {
@@ -30,6 +33,7 @@ export interface RunJobParts {
   suspects: SuspectPlace;
   sendWindow: SendWindow;
   limitWatch: LimitWatch;
+  streams: StreamedAttempts;
   /** Holds a credential of the pool back until then, on Redis' clock. */
   coolDown: (credential: string, untilMs: number) => Promise<void>;
   settings: Settings['jobs'];
@@ -142,10 +146,12 @@ async function runBegun(parts: RunJobParts, held: HeldTicket, job: BegunJob): Pr
   const signal = leases.hold(tenant, jobId, held.token);
   metrics.runningJobs.inc({ pool });
   try {
-    const { attempt, result } = await makeAttempt(parts, held, job, signal);
+    const stream = parts.streams.open(held, job);
+    const { attempt, result } = await makeAttempt(parts, held, job, signal, stream?.sink);
+    stream?.close();
     const decision = decide(parts, job, result, signal);
     if (decision.kind === 'end') {
-      await parts.settler.settle({
+      const ended = await parts.settler.settle({
         tenant,
         jobId,
         token: held.token,
@@ -154,6 +160,7 @@ async function runBegun(parts: RunJobParts, held: HeldTicket, job: BegunJob): Pr
         attempt,
         ending: decision.ending,
       });
+      if (ended) stream?.forget();
       return { kind: 'done', usage: chargedUsage(decision.ending) };
     }
     const { delayMs, refusal, reason } = decision;
@@ -183,6 +190,7 @@ async function makeAttempt(
   held: HeldTicket,
   job: BegunJob,
   signal: AbortSignal,
+  stream: ProviderStream | undefined,
 ): Promise<{ attempt: Attempt; result: AttemptResult }> {
   const { provider, client, clock, metrics, id } = parts;
   const jobId = held.ticket.job;
@@ -195,7 +203,14 @@ async function makeAttempt(
     'gen_ai.request.model': job.model,
   };
   const result = await inSpan(spans.attempt, SpanKind.CLIENT, attributes, () =>
-    callProvider(client, clock, { job, jobId, settings: provider, apiKey: credential.api_key, signal }),
+    callProvider(client, clock, {
+      job,
+      jobId,
+      settings: provider,
+      apiKey: credential.api_key,
+      signal,
+      stream,
+    }),
   );
   const durationMs = clock.monotonicMs() - startedAt;
   if ('response' in result) parts.limitWatch.heard(credential.id, result.response.headers, startedAt);
@@ -216,13 +231,17 @@ async function makeAttempt(
 function resultName(result: AttemptResult): string {
   if (result.kind === 'answered') return 'succeeded';
   if (result.kind === 'refused') return result.class;
+  if (result.kind === 'cut') return result.code === 'cancelled' ? 'aborted' : 'cut';
   return result.kind === 'unanswered' ? result.failure : 'invalid';
 }
 
 /** What one attempt means for the job: its end, or another attempt. */
 function decide(parts: RunJobParts, job: BegunJob, result: AttemptResult, signal: AbortSignal): Decision {
-  if (result.kind === 'answered')
-    return { kind: 'end', ending: answerOf('succeeded', result.response, result.usage) };
+  if (result.kind === 'answered') {
+    const { response, usage, streamed } = result;
+    return { kind: 'end', ending: { kind: 'answer', state: 'succeeded', response, usage, streamed } };
+  }
+  if (result.kind === 'cut') return { kind: 'end', ending: cutEnding(result) };
   const final = finalEnding(result, job);
   const delayMs = mayRetry(parts, job, result) ? retryDelayMs(parts, job, result) : undefined;
   const cancelled = signal.aborted && (result.kind === 'unanswered' || delayMs !== undefined);
@@ -232,10 +251,16 @@ function decide(parts: RunJobParts, job: BegunJob, result: AttemptResult, signal
   return { kind: 'again', delayMs, refusal, reason: refusal ? 'cooldown' : 'retry' };
 }
 
+/** What a caller may have read of a stream cannot be taken back: the job ends with it. */
+function cutEnding({ response, usage, code }: Extract<AttemptResult, { kind: 'cut' }>): Ending {
+  const state = code === 'cancelled' ? 'cancelled' : 'failed';
+  return { kind: 'answer', state, response, usage, code, streamed: true };
+}
+
 /** Whether the provider turned the request away for quota, which is no attempt of the job's. */
 const isRefusal = (result: AttemptResult) => result.kind === 'refused' && !result.countsAsAttempt;
 
-function finalEnding(result: Exclude<AttemptResult, { kind: 'answered' }>, job: BegunJob): Ending {
+function finalEnding(result: Exclude<AttemptResult, { kind: 'answered' | 'cut' }>, job: BegunJob): Ending {
   if (result.kind === 'refused') return answerOf('failed', result.response, undefined);
   const mayHaveRun = result.kind === 'unanswered' && result.failure !== 'notSent';
   if (mayHaveRun && job.delivery === 'at_most_once') return failureOf('outcome_unknown', 'outcome_unknown');

@@ -14,7 +14,15 @@ import type { StoreRetry } from './store-retry.ts';
 
 /** How a job ends: with an answer of the provider, or with an error of ours. */
 export type Ending =
-  | { kind: 'answer'; state: TerminalState; response: ProviderResponse; usage: Usage | undefined }
+  | {
+      kind: 'answer';
+      state: TerminalState;
+      response: ProviderResponse;
+      usage: Usage | undefined;
+      streamed?: true | undefined;
+      /** Our own name for what broke off a stream. */
+      code?: ErrorCode | null;
+    }
   | { kind: 'error'; state: TerminalState; error: SluiceError };
 
 export function answerOf(state: TerminalState, response: ProviderResponse, usage: Usage | undefined): Ending {
@@ -62,9 +70,9 @@ export class OutcomeSettler {
 
   /**
    * Settles the end of an attempt of this worker. An answer counts even if the lease is lost by now, for it is paid
-   * for; a failure then does not, because another worker may yet succeed.
+   * for; a failure then does not, because another worker may yet succeed. False when the job goes on elsewhere.
    */
-  async settle({ tenant, jobId, token, id, job, attempt, ending }: FinishedAttempt): Promise<void> {
+  async settle({ tenant, jobId, token, id, job, attempt, ending }: FinishedAttempt): Promise<boolean> {
     const timing = {
       attempts: job.attempt,
       queueMs: job.startedMs - job.createdMs,
@@ -79,7 +87,7 @@ export class OutcomeSettler {
       ...timing,
     };
     const holder = ending.state === 'succeeded' ? undefined : token;
-    await this.#settleAndTell({ ...settlementOf(subject, ending, attempt), holder }, id);
+    return this.#settleAndTell({ ...settlementOf(subject, ending, attempt), holder }, id);
   }
 
   /** Settles a job for which no request is under way: it never began, or the worker that ran it was lost. */
@@ -93,10 +101,10 @@ export class OutcomeSettler {
     await this.#settleAndTell({ ...settlementOf(subject, ending, undefined), onlyWaiting }, id);
   }
 
-  async #settleAndTell(settlement: Settlement, id: PoolId): Promise<void> {
+  async #settleAndTell(settlement: Settlement, id: PoolId): Promise<boolean> {
     const { jobs, storeRetry } = this.#options;
     const settled = await storeRetry.run(() => jobs.settle(settlement));
-    if (settled.kind !== 'settled') return;
+    if (settled.kind !== 'settled') return settled.kind !== 'running';
     const { metrics, redis, replies, log } = this.#options;
     const { tenant, state, usage } = settlement;
     const pool = `${id.provider}/${id.pool}`;
@@ -109,6 +117,7 @@ export class OutcomeSettler {
     announce(redis, replies, settled.waiters, settlement.head, settlement.body).catch((error: unknown) => {
       log.warn({ job: settlement.head.job, reason: String(error) }, 'announcement failed');
     });
+    return true;
   }
 }
 
@@ -126,7 +135,7 @@ interface Subject {
 function settlementOf(subject: Subject, ending: Ending, attempt: Attempt | undefined): Settlement {
   if (ending.kind === 'error') return { ...errorSettlement(subject, ending.state, ending.error), attempt };
   const { tenant, jobId, provider, model, attempts, queueMs, providerMs } = subject;
-  const { state, response, usage } = ending;
+  const { state, response, usage, streamed, code = null } = ending;
   const headers = Object.fromEntries(
     passedHeaders.flatMap((name) => (response.headers[name] ? [[name, response.headers[name]]] : [])),
   );
@@ -140,7 +149,8 @@ function settlementOf(subject: Subject, ending: Ending, attempt: Attempt | undef
     status: response.status,
     contentType,
     headers,
-    error: null,
+    error: code,
+    ...(streamed ? { streamed } : {}),
     ...timing,
   };
   return { tenant, state, head, body: response.body, usage, attempt };

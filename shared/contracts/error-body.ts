@@ -1,5 +1,5 @@
-import type { SluiceError } from '#shared/kernel/errors.ts';
-import type { Dialect } from './endpoint.ts';
+import { SluiceError } from '#shared/kernel/errors.ts';
+import { type Dialect, type Endpoint, endpointDialect } from './endpoint.ts';
 
 /** JSON text of an error in the shape the caller's SDK understands. `id` is the request or job it belongs to. */
 export function errorBody(dialect: Dialect, error: SluiceError, id: string): string {
@@ -14,6 +14,29 @@ export function errorBody(dialect: Dialect, error: SluiceError, id: string): str
   return JSON.stringify({
     error: { message: error.message, type, param: error.param ?? null, code: error.code, ...extras(error) },
   });
+}
+
+/** An error inside a stream that has begun, as the SDKs of the endpoint's dialect expect it. */
+export function errorEvent(endpoint: Endpoint, error: SluiceError, id: string): string {
+  return wrapError(endpoint, errorBody(endpointDialect[endpoint], error, id));
+}
+
+/** The same for an error that is stored as the whole answer of its job, perhaps in the provider's own words. */
+export function wholeErrorEvent(endpoint: Endpoint, body: string, id: string): string {
+  try {
+    return wrapError(endpoint, JSON.stringify(JSON.parse(body)));
+  } catch {
+    const fields = { reason: 'its answer is not JSON' };
+    return errorEvent(endpoint, new SluiceError('provider_invalid_response', { fields }), id);
+  }
+}
+
+/** `body`: one line of JSON in the shape of the dialect. */
+function wrapError(endpoint: Endpoint, body: string): string {
+  if (endpointDialect[endpoint] === 'anthropic') return `event: error\ndata: ${body}\n\n`;
+  if (endpoint !== '/v1/responses') return `data: ${body}\n\n`;
+  const { error } = JSON.parse(body) as { error?: object };
+  return `event: error\ndata: ${JSON.stringify({ type: 'error', ...error, error })}\n\n`;
 }
 
 /** What a 429 of ours adds: how much there is, how much is used, and when to come back. */

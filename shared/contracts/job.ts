@@ -35,6 +35,12 @@ export const attemptSchema = z.object({
 });
 export type Attempt = z.infer<typeof attemptSchema>;
 
+/**
+ * How the provider's answer is streamed. `usage_hidden`: the caller did not ask for the usage that we ask for, and does
+ * not see it.
+ */
+export type StreamMode = 'as_is' | 'usage_hidden';
+
 /** Tokens a call is reckoned with before it has run. */
 export interface TokenEstimate {
   input: number;
@@ -62,4 +68,6 @@ export interface JobRequest {
   delivery: Delivery;
   metadata: Record<string, string>;
   tokens: TokenEstimate;
+  /** Whether the provider is asked to stream; undefined: the answer comes whole. */
+  stream?: StreamMode | undefined;
 }

@@ -17,6 +17,8 @@ export interface OutcomeHead {
   /** Code of our own error when the provider gave no answer to pass on. */
   error: string | null;
   attempts: number;
+  /** Set when the body continues what the event log of the last attempt holds. */
+  streamed?: true;
   /** Time from acceptance to the first attempt, milliseconds. */
   queueMs: number;
   /** Time of the last attempt, milliseconds. */
@@ -30,14 +32,30 @@ export interface Outcome {
 
 const newline = 0x0a;
 
-/** The wire form of an announcement: head, newline, body. A body left out is read from the record. */
-export function encodeAnnouncement(head: string, body: Buffer | undefined): Buffer {
-  if (!body) return Buffer.from(head);
-  return Buffer.concat([Buffer.from(head), Buffer.from([newline]), body]);
+/** What a worker tells while a job runs: an attempt began, or (with `from`) more of its answer is in the event log. */
+export interface Progress {
+  job: string;
+  epoch: number;
+  /** Where the chunk that travels along begins, bytes of the answer. */
+  from?: number;
 }
 
-export function decodeAnnouncement(message: Buffer): { head: OutcomeHead; body: Buffer | undefined } {
+/** What travels to an ingress: how a job ended, or how far it is. */
+export type Announcement =
+  | { kind: 'outcome'; head: OutcomeHead; body: Buffer | undefined }
+  | { kind: 'progress'; head: Progress; body: Buffer | undefined };
+
+/** The wire form of an announcement: head, newline, body. A body left out is read from the store. */
+export function encodeAnnouncement(head: OutcomeHead | Progress, body: Buffer | undefined): Buffer {
+  const text = JSON.stringify(head);
+  if (!body) return Buffer.from(text);
+  return Buffer.concat([Buffer.from(text), Buffer.from([newline]), body]);
+}
+
+export function decodeAnnouncement(message: Buffer): Announcement {
   const end = message.indexOf(newline);
-  const head = JSON.parse(message.toString('utf8', 0, end === -1 ? message.length : end)) as OutcomeHead;
-  return { head, body: end === -1 ? undefined : message.subarray(end + 1) };
+  const head = JSON.parse(message.toString('utf8', 0, end === -1 ? message.length : end)) as object;
+  const body = end === -1 ? undefined : message.subarray(end + 1);
+  if ('state' in head) return { kind: 'outcome', head: head as OutcomeHead, body };
+  return { kind: 'progress', head: head as Progress, body };
 }

@@ -105,6 +105,56 @@ export function viewOf(tenant: string, id: string, values: readonly (string | nu
   };
 }
 
+/** What an attempt needs; times are Redis time, milliseconds. */
+export interface BegunJob {
+  attempt: number;
+  nowMs: number;
+  endpoint: JobRequest['endpoint'];
+  model: string;
+  body: string;
+  headers: Record<string, string>;
+  createdMs: number;
+  startedMs: number;
+  refusals: number;
+  delivery: JobRequest['delivery'];
+  stream: JobRequest['stream'];
+  /** Ingresses that follow the job's events. */
+  followers: string[];
+}
+
+/** Fields of the record that `begin` returns after the time of the first start. */
+export const begunFields = [
+  'endpoint',
+  'model',
+  'request',
+  'headers',
+  'createdMs',
+  'refusals',
+  'delivery',
+  'stream',
+  'followers',
+] as const;
+
+/** What `begin` granted: `values` are the time of the first start and `begunFields`. */
+export function begunJobOf(attempt: number, nowMs: number, values: readonly string[]): BegunJob {
+  const [startedMs, endpoint, model, body, headers, createdMs, refusals, delivery, stream, followers] =
+    values;
+  return {
+    attempt,
+    nowMs,
+    endpoint: endpoint as BegunJob['endpoint'],
+    model: model!,
+    body: body!,
+    headers: JSON.parse(headers!) as Record<string, string>,
+    createdMs: Number(createdMs),
+    startedMs: Number(startedMs),
+    refusals: Number(refusals),
+    delivery: delivery as BegunJob['delivery'],
+    stream: (stream || undefined) as BegunJob['stream'],
+    followers: followers!.split(' ').filter(Boolean),
+  };
+}
+
 /** The fields accept writes, flat. */
 export function requestFields(request: JobRequest, runAtMs: number | undefined): string[] {
   return [
@@ -128,6 +178,7 @@ export function requestFields(request: JobRequest, runAtMs: number | undefined):
     JSON.stringify(request.metadata),
     'tokens',
     JSON.stringify(request.tokens),
+    ...(request.stream === undefined ? [] : ['stream', request.stream]),
     ...(runAtMs === undefined ? [] : ['runAtMs', String(runAtMs)]),
   ];
 }

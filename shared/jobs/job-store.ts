@@ -1,12 +1,29 @@
 import type { JobSettings } from '#config/schema.ts';
-import type { Attempt, JobRequest, TerminalState, Usage } from '#shared/contracts/job.ts';
+import {
+  type Attempt,
+  isTerminal,
+  type JobRequest,
+  type JobState,
+  type TerminalState,
+  type Usage,
+} from '#shared/contracts/job.ts';
 import type { Outcome, OutcomeHead } from '#shared/contracts/outcome.ts';
 import { type RedisConnection, storeError } from '#shared/redis/connection.ts';
 import { keys } from '#shared/redis/keys.ts';
 import { runScript } from '#shared/redis/script.ts';
 import { formatLearned, learnedField, untaught } from '#shared/tokens/learned.ts';
-import { type JobView, requestFields, viewFields, viewOf } from './job-record.ts';
+import {
+  type BegunJob,
+  begunFields,
+  begunJobOf,
+  type JobView,
+  requestFields,
+  viewFields,
+  viewOf,
+} from './job-record.ts';
 import * as scripts from './scripts.ts';
+
+export type { BegunJob } from './job-record.ts';
 
 /**
  * The job records: the truth about every accepted call.
@@ -27,6 +44,8 @@ export interface AcceptOptions {
   goneJob: string | undefined;
   /** Ingress that awaits the job, if any. */
   waiter: string | undefined;
+  /** Whether that ingress follows the job's events too. */
+  follows?: boolean;
   depthLimit: number;
   /** From now, milliseconds. */
   deadlineMs: number;
@@ -47,20 +66,6 @@ export interface BeginOptions {
   mayTakeOver: boolean;
   /** Whether a job may begin whose next crash would be its last. */
   mayRunSuspect: boolean;
-}
-
-/** What an attempt needs; times are Redis time, milliseconds. */
-export interface BegunJob {
-  attempt: number;
-  nowMs: number;
-  endpoint: JobRequest['endpoint'];
-  model: string;
-  body: string;
-  headers: Record<string, string>;
-  createdMs: number;
-  startedMs: number;
-  refusals: number;
-  delivery: JobRequest['delivery'];
 }
 
 export type Begun =
@@ -98,7 +103,9 @@ export type Settled =
   | { kind: 'running'; owner: string }
   | { kind: 'gone' };
 
-const begunFields = ['endpoint', 'model', 'request', 'headers', 'createdMs', 'refusals', 'delivery'] as const;
+/** How long the record of an ended job is kept: for as long as its Idempotency-Key points to it. */
+export const recordLifeMs = (jobs: Pick<JobSettings, 'retention_seconds' | 'idempotency_seconds'>) =>
+  Math.max(jobs.retention_seconds, jobs.idempotency_seconds) * 1_000;
 
 export class JobStore {
   readonly #redis: RedisConnection;
@@ -135,7 +142,10 @@ export class JobStore {
         deadlineMs: options.deadlineMs,
         firstLookMs: this.#settings.sweep_first_ms,
       },
-      rest: requestFields(options.request, options.runAtMs),
+      rest: [
+        ...requestFields(options.request, options.runAtMs),
+        ...(options.follows ? ['followers', options.waiter ?? ''] : []),
+      ],
     });
     if (kind === 'queue_full') return { kind, depth: detail };
     return kind === 'accepted' ? { kind, jobId: detail, deadlineMs: latestMs } : { kind, jobId: detail };
@@ -148,10 +158,16 @@ export class JobStore {
     this.#knownTenants.add(tenant);
   }
 
-  join(tenant: string, jobId: string, waiter: string): Promise<'gone' | 'settled' | 'waiting'> {
+  /** Has the end of a job announced to an ingress, and with `follows` its progress too. */
+  join(
+    tenant: string,
+    jobId: string,
+    waiter: string,
+    follows = false,
+  ): Promise<'gone' | 'settled' | 'waiting'> {
     return runScript(this.#redis, scripts.joinScript, {
       keys: { record: keys.job(tenant, jobId) },
-      args: { waiter },
+      args: { waiter, follows: follows ? '1' : '0' },
     });
   }
 
@@ -181,22 +197,7 @@ export class JobStore {
     if (kind === 'busy' || kind === 'early') return { kind, remainingMs: first };
     if (kind === 'crashed') return { kind, crashes: first };
     if (kind !== 'begun') return { kind };
-    const [startedMs, endpoint, model, body, headers, createdMs, refusals, delivery] = values as string[];
-    return {
-      kind,
-      job: {
-        attempt: first,
-        nowMs: nowMs!,
-        endpoint: endpoint as BegunJob['endpoint'],
-        model: model!,
-        body: body!,
-        headers: JSON.parse(headers!) as Record<string, string>,
-        createdMs: Number(createdMs),
-        startedMs: Number(startedMs),
-        refusals: Number(refusals),
-        delivery: delivery as BegunJob['delivery'],
-      },
-    };
+    return { kind, job: begunJobOf(first, nowMs!, values as string[]) };
   }
 
   heartbeat(tenant: string, jobId: string, token: string): Promise<'held' | 'cancel' | 'lost'> {
@@ -247,7 +248,7 @@ export class JobStore {
         holder: settlement.holder ?? '',
         state: settlement.state,
         onlyWaiting: settlement.onlyWaiting ? '1' : '0',
-        retentionMs: Math.max(this.#settings.retention_seconds, this.#settings.idempotency_seconds) * 1_000,
+        retentionMs: recordLifeMs(this.#settings),
         head: JSON.stringify(head),
         body: settlement.body,
         usage: usage ? JSON.stringify(usage) : '',
@@ -306,6 +307,12 @@ export class JobStore {
 
   async view(tenant: string, jobId: string): Promise<JobView | undefined> {
     return viewOf(tenant, jobId, await this.#ask(this.#redis.hmget(keys.job(tenant, jobId), ...viewFields)));
+  }
+
+  /** How far a job is; undefined when there is none. */
+  async progress(tenant: string, jobId: string): Promise<{ attempt: number; ended: boolean } | undefined> {
+    const [state, attempt] = await this.#ask(this.#redis.hmget(keys.job(tenant, jobId), 'state', 'attempt'));
+    return state ? { attempt: Number(attempt), ended: isTerminal(state as JobState) } : undefined;
   }
 
   /** The outcome of an ended job; undefined while it has none. */

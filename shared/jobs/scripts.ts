@@ -30,7 +30,7 @@ export const acceptScript = defineScript({
 export const joinScript = defineScript({
   file: lua('join.lua'),
   keys: ['record'],
-  args: ['waiter'],
+  args: ['waiter', 'follows'],
   reply: z.enum(['gone', 'settled', 'waiting']),
 });
 

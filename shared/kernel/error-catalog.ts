@@ -46,7 +46,7 @@ export const errorCatalog = {
   unsupported_media_type: { ...badRequest, status: 415, sentence: 'Send the body as application/json.' },
   streaming_not_supported: {
     ...badRequest,
-    sentence: 'Streaming is not supported on this route yet; send the call without "stream": true.',
+    sentence: 'This route does not stream; send the call without "stream": true.',
   },
   missing_key: {
     status: 401,
@@ -161,6 +161,16 @@ export const errorCatalog = {
     ...upstream,
     retryable: false,
     sentence: 'Workers were lost {crashes} times while running this call; it will not be tried again.',
+  },
+  provider_stream_cut: {
+    ...upstream,
+    sentence: 'The stream of the provider broke off before the answer was whole: {reason}.',
+  },
+  stream_restarted: {
+    ...upstream,
+    status: 409,
+    sentence:
+      'The attempt that streamed this answer was lost, and the job {job} started anew. Read its stream from the start, or send the call again with the same Idempotency-Key.',
   },
   provider_unreachable: { ...upstream, sentence: 'The provider could not be reached: {reason}.' },
   provider_timeout: {

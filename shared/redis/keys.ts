@@ -5,6 +5,8 @@
 export const keys = {
   /** Hash: one job record. */
   job: (tenant: string, jobId: string) => `sl:{${tenant}}:job:${jobId}`,
+  /** Stream: what a running attempt has streamed so far, see event-log.ts. */
+  events: (tenant: string, jobId: string) => `sl:{${tenant}}:events:${jobId}`,
   /** String `<jobId> <fingerprint>`: one Idempotency-Key. */
   idempotency: (tenant: string, keyHash: string) => `sl:{${tenant}}:idem:${keyHash}`,
   /** Sorted set of job ids by time of acceptance: the tenant's list of jobs. */

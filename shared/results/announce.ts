@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import type { Settings } from '#config/schema.ts';
-import { encodeAnnouncement, type OutcomeHead } from '#shared/contracts/outcome.ts';
+import { encodeAnnouncement, type OutcomeHead, type Progress } from '#shared/contracts/outcome.ts';
 import type { RedisConnection } from '#shared/redis/connection.ts';
 import { keys } from '#shared/redis/keys.ts';
 import { defineScript, runScript } from '#shared/redis/script.ts';
@@ -16,21 +16,19 @@ const announceScript = defineScript({
 const repliesTtlMs = 120_000;
 
 /**
- * Tells the ingresses that await a job that it has ended. Announce only what is settled: the announcement is a hint,
- * the record is the truth.
+ * Tells the ingresses that await a job that it has ended, or those that follow it how far it is. Announce only what is
+ * stored or about to be in the same write: the announcement is a hint, the store is the truth.
  */
 export async function announce(
   redis: RedisConnection,
   settings: Settings['replies'],
   waiters: readonly string[],
-  head: OutcomeHead,
-  body: Buffer,
+  head: OutcomeHead | Progress,
+  body?: Buffer,
 ): Promise<void> {
   if (waiters.length === 0) return;
-  const message = encodeAnnouncement(
-    JSON.stringify(head),
-    body.length <= settings.inline_max_bytes ? body : undefined,
-  );
+  const inline = body && body.length <= settings.inline_max_bytes ? body : undefined;
+  const message = encodeAnnouncement(head, inline);
   await Promise.all(
     waiters.map((waiter) =>
       runScript(redis, announceScript, {

@@ -1,10 +1,8 @@
 import type { Settings } from '#config/schema.ts';
-import { decodeAnnouncement, type Outcome } from '#shared/contracts/outcome.ts';
+import type { Announcement, Outcome } from '#shared/contracts/outcome.ts';
 import type { Clock, Timer } from '#shared/kernel/clock.ts';
 import { SluiceError } from '#shared/kernel/errors.ts';
 import type { Service } from '#shared/kernel/lifecycle.ts';
-import type { RedisConnection } from '#shared/redis/connection.ts';
-import { keys } from '#shared/redis/keys.ts';
 
 interface Waiter {
   tenant: string;
@@ -21,9 +19,6 @@ export interface Awaited {
 }
 
 export interface OutcomeWaiterOptions {
-  ingressId: string;
-  /** A connection of its own: it blocks inside Redis. */
-  blocking: RedisConnection;
   clock: Clock;
   settings: Settings['replies'];
   /** Reads a stored outcome; undefined while the job has none. */
@@ -31,12 +26,9 @@ export interface OutcomeWaiterOptions {
   onError: (error: unknown) => void;
 }
 
-const blockSeconds = 5;
-const pauseAfterErrorMs = 200;
-
 /**
- * Waits for jobs on behalf of one ingress process. Announcements arrive on a list of its own, read many at a time by
- * one blocking command; because they are hints, every wait also re-reads its record once per `reread_ms`.
+ * Waits for jobs on behalf of one ingress process. Announcements come from its inbox; because they are hints, every wait
+ * also re-reads its record once per `reread_ms`.
  */
 export class OutcomeWaiter implements Service {
   readonly name = 'outcome waiter';
@@ -44,8 +36,6 @@ export class OutcomeWaiter implements Service {
   readonly #waiters = new Map<string, Set<Waiter>>();
   #reread: Timer | undefined;
   #rereading = false;
-  #loop: Promise<void> | undefined;
-  #stopped = false;
   #size = 0;
 
   constructor(options: OutcomeWaiterOptions) {
@@ -58,16 +48,12 @@ export class OutcomeWaiter implements Service {
   }
 
   async start(): Promise<void> {
-    this.#loop = this.#listen();
     const period = Math.max(20, Math.floor(this.#options.settings.reread_ms / 4));
     this.#reread = this.#options.clock.every(period, () => void this.#rereadOverdue());
   }
 
   async stop(): Promise<void> {
-    this.#stopped = true;
     this.#reread?.cancel();
-    this.#options.blocking.disconnect();
-    await this.#loop;
     this.releaseAll();
   }
 
@@ -98,6 +84,17 @@ export class OutcomeWaiter implements Service {
     return this.#waiters.has(jobId);
   }
 
+  /** Takes what the inbox received. */
+  receive(announcement: Announcement): void {
+    if (announcement.kind !== 'outcome') return;
+    const { head, body } = announcement;
+    const waiting = this.#waiters.get(head.job);
+    if (!waiting) return;
+    const [first] = waiting;
+    if (body) this.#deliver(head.job, { head, body });
+    else this.readNow(first!.tenant, head.job).catch(this.#options.onError);
+  }
+
   /** Reads the record at once, for a job that may have ended before the wait was registered. */
   async readNow(tenant: string, jobId: string): Promise<void> {
     const outcome = await this.#options.readOutcome(tenant, jobId);
@@ -114,37 +111,6 @@ export class OutcomeWaiter implements Service {
 
   #deliver(jobId: string, outcome: Outcome): void {
     for (const waiter of this.#waiters.get(jobId) ?? []) this.#finish(waiter, () => waiter.resolve(outcome));
-  }
-
-  async #listen(): Promise<void> {
-    const { blocking, settings, clock, ingressId, onError } = this.#options;
-    while (!this.#stopped) {
-      try {
-        const reply = await blocking.callBuffer(
-          'BLMPOP',
-          blockSeconds,
-          1,
-          keys.replies(ingressId),
-          'LEFT',
-          'COUNT',
-          settings.batch,
-        );
-        for (const message of (reply as [Buffer, Buffer[]] | null)?.[1] ?? []) this.#receive(message);
-      } catch (error) {
-        if (this.#stopped) return;
-        onError(error);
-        await clock.sleep(pauseAfterErrorMs);
-      }
-    }
-  }
-
-  #receive(message: Buffer): void {
-    const { head, body } = decodeAnnouncement(message);
-    const waiting = this.#waiters.get(head.job);
-    if (!waiting) return;
-    const [first] = waiting;
-    if (body) this.#deliver(head.job, { head, body });
-    else this.readNow(first!.tenant, head.job).catch(this.#options.onError);
   }
 
   async #rereadOverdue(): Promise<void> {

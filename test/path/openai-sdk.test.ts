@@ -110,15 +110,6 @@ describe.each([{ maxRetries: 0 }, { maxRetries: 2 }])(
       expect({ requests, calls: arrivalsAt(sluice.simulator).length }).toEqual({ requests: 1, calls: 0 });
     });
 
-    test('throws BadRequestError with code streaming_not_supported for stream: true', async () => {
-      const error = await failureOf(
-        client(maxRetries).chat.completions.create({ model: 'gpt-5-mini', messages, stream: true }),
-      );
-      expect(error).toBeInstanceOf(BadRequestError);
-      expect(error).toMatchObject({ code: 'streaming_not_supported', param: 'stream' });
-      expect(requests).toBe(1);
-    });
-
     test('sees no provider error that passes: Sluice alone tries again', async () => {
       sluice.simulator.faults.add({ match: {}, times: 1, fault: { status: 500 } });
       const completion = await client(maxRetries).chat.completions.create({ model: 'gpt-5-mini', messages });

@@ -57,6 +57,7 @@ test('it names every public route, and no other', () => {
     'POST /v1/jobs',
     'GET /v1/jobs/{id}',
     'GET /v1/jobs/{id}/result',
+    'GET /v1/jobs/{id}/events',
     'POST /v1/jobs/{id}/cancel',
     'GET /v1/models',
     'GET /v1/files',
@@ -90,6 +91,7 @@ test('every /v1 route asks for a key, and bodies are components with plain names
   }
   expect(Object.keys(api.components.schemas).toSorted()).toEqual([
     'ChatCompletionRequest',
+    'CompletionRequest',
     'EmbeddingRequest',
     'File',
     'FileList',
@@ -97,6 +99,7 @@ test('every /v1 route asks for a key, and bodies are components with plain names
     'JobList',
     'JobSubmission',
     'MessageRequest',
+    'ResponseRequest',
   ]);
   expect(api.paths['/v1/chat/completions']!.post!.requestBody!.content['application/json']!.schema).toEqual({
     $ref: '#/components/schemas/ChatCompletionRequest',

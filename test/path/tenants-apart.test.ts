@@ -12,6 +12,7 @@ afterAll(() => sluice.stop());
 const jobRoutes: [method: string, suffix: string][] = [
   ['GET', ''],
   ['GET', '/result'],
+  ['GET', '/events'],
   ['POST', '/cancel'],
 ];
 const rival = { authorization: `Bearer ${otherKey}` };

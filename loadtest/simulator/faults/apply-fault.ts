@@ -5,6 +5,7 @@ import { type Reply, replyError, replyText } from '../reply.ts';
 import type { Fault } from './fault-schema.ts';
 
 const defaultChunksBeforeClose = 2;
+const garbageEvent = 'data: {"id": "chatcmp\n\n';
 const htmlPage =
   '<html>\r\n<head><title>502 Bad Gateway</title></head>\r\n<body>\r\n<center><h1>502 Bad Gateway</h1></center>\r\n</body>\r\n</html>\r\n';
 
@@ -49,7 +50,10 @@ export function bendReply(reply: Reply, fault: Fault, call: FaultedCall): Reply 
     headers,
     contentType: named?.[1] ?? reply.contentType,
     startMs: reply.startMs + (fault.delayMs ?? 0),
+    perPieceMs: fault.perTokenMs ?? reply.perPieceMs,
   };
+  if (fault.garbageAfter !== undefined)
+    bent.pieces = bent.pieces.toSpliced(fault.garbageAfter, 0, garbageEvent);
   if (fault.streamErrorAfter !== undefined && bent.contentLength === undefined) {
     return withStreamError(bent, fault.streamErrorAfter, call);
   }

@@ -29,6 +29,10 @@ export const faultSchema = z.strictObject({
   html: z.literal(true).optional(),
   /** An error event after so many pieces of a stream that began well. */
   streamErrorAfter: z.int().min(0).optional(),
+  /** An event that is not JSON after so many pieces of a stream that began well; the rest follows. */
+  garbageAfter: z.int().min(0).optional(),
+  /** Time between the pieces of a stream, instead of the configured one. */
+  perTokenMs: z.number().min(0).max(maxDelayMs).optional(),
   /** Replaces the answer's `usage`, whatever it is. */
   usage: z.unknown().optional(),
   /** Leaves `usage` out altogether. */

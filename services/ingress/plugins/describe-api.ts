@@ -10,6 +10,9 @@ import { deletedFile, fileList } from '../routes/files.ts';
 import { jobList } from '../routes/jobs.ts';
 
 const providerAnswer = z.looseObject({}).describe('The answer of the provider, byte for byte.');
+const jobEvents = z
+  .string()
+  .describe('Server-sent events: queued, dispatched, delta, completed, failed, cancelled, expired.');
 const submitted = z.object({
   status: z.int(),
   job: jobObject.optional(),
@@ -26,6 +29,7 @@ const answers: Record<string, Record<number, z.ZodType>> = {
   'GET /v1/jobs': { 200: jobList },
   'GET /v1/jobs/:id': { 200: jobObject },
   'GET /v1/jobs/:id/result': { 200: providerAnswer, 202: jobObject },
+  'GET /v1/jobs/:id/events': { 200: jobEvents },
   'POST /v1/jobs/:id/cancel': { 200: jobObject },
   'POST /v1/files': { 200: fileObject },
   'GET /v1/files': { 200: fileList },

@@ -6,12 +6,12 @@ import type { IngressParts } from '../ingress-parts.ts';
 
 export type AwaitEnd = { kind: 'outcome'; outcome: Outcome } | { kind: 'timeout' } | { kind: 'disconnected' };
 
-export type AwaitReplyParts = Pick<IngressParts, 'settings' | 'waiter' | 'metrics' | 'clock'>;
+export type AwaitReplyParts = Pick<IngressParts, 'settings' | 'waiter' | 'feed' | 'metrics' | 'clock'>;
 
 /** Asked before a wait is registered, so that open calls have a bound. @throws SluiceError too_many_waiting */
-export function refuseTooManyWaiting({ settings, waiter }: AwaitReplyParts): void {
+export function refuseTooManyWaiting({ settings, waiter, feed }: AwaitReplyParts): void {
   const limit = settings.http.open_calls_max;
-  if (waiter.size >= limit)
+  if (waiter.size + feed.size >= limit)
     throw new SluiceError('too_many_waiting', { fields: { limit }, retryAfterMs: 1_000 });
 }
 

@@ -37,6 +37,19 @@ async function explainWait(parts: IngressParts, job: JobView): Promise<WaitExpla
     .catch(() => undefined);
 }
 
+/** Why a job waits, as a streamed call is told. */
+export async function readWaiting(
+  parts: IngressParts,
+  request: FastifyRequest,
+  jobId: string,
+): Promise<Pick<JobObject, 'status' | 'wait_reason' | 'position' | 'estimated_start'>> {
+  const view = await readJob(parts, request, jobId);
+  const waiting = await explainWait(parts, view);
+  const job = toJobObject(view, baseUrlOf(parts, request), parts.clock.nowMs(), waiting);
+  const { status, wait_reason, position, estimated_start } = job;
+  return { status, wait_reason, position, estimated_start };
+}
+
 export async function sendJob(
   parts: IngressParts,
   request: FastifyRequest,

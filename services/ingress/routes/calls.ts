@@ -2,13 +2,15 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { ZodTypeProvider } from 'fastify-type-provider-zod';
 import { type Endpoint, endpoints } from '#shared/contracts/endpoint.ts';
 import { SluiceError } from '#shared/kernel/errors.ts';
-import { acceptAwaitedJob, acceptJob, type Submission } from '../accept-job.ts';
+import { acceptAwaitedJob, acceptFollowedJob, acceptJob, type Submission } from '../accept-job.ts';
 import { callBodies, readCall } from '../call-body.ts';
 import { type CallOptions, readCallOptions, readPassedHeaders } from '../call-options.ts';
 import { cancelJob } from '../cancel-job.ts';
 import type { IngressParts } from '../ingress-parts.ts';
 import { awaitReply, refuseTooManyWaiting, sendOutcome } from '../replies/await-reply.ts';
 import { sendJob } from '../replies/send-job.ts';
+import { answerStream } from '../replies/stream-answer.ts';
+import { readLastEventId } from './events.ts';
 
 /** The drop-in routes: a call held open until its answer is there, or handed over as a job. */
 export function callRoutes(app: FastifyInstance, parts: IngressParts): void {
@@ -51,7 +53,28 @@ async function answerCall(
     const { jobId } = await acceptJob(parts, submission);
     return sendJob(parts, request, reply, 202, jobId);
   }
+  if (call.stream) return streamOpen(parts, submission, options, request, reply);
   return holdOpen(parts, submission, options, request, reply);
+}
+
+async function streamOpen(
+  parts: IngressParts,
+  submission: Submission,
+  options: CallOptions,
+  request: FastifyRequest,
+  reply: FastifyReply,
+): Promise<FastifyReply> {
+  refuseTooManyWaiting(parts);
+  const after = readLastEventId(request);
+  const { jobId, joined, subscription } = await acceptFollowedJob(parts, submission);
+  const { endpoint } = submission.request;
+  const waitMs = options.door.waitMs ?? parts.settings.jobs.await_max_seconds * 1_000;
+  reply.header('location', `/v1/jobs/${jobId}`).header('x-sluice-job-id', jobId);
+  const call = { endpoint, jobId, subscription, after, fresh: !joined, waitMs };
+  const end = await answerStream(parts, request, reply, call);
+  if (end === 'disconnected') await onDisconnect(parts, submission, options, joined, jobId);
+  if (end !== 'unanswered') return reply;
+  return handOver(parts, options, request, reply, jobId, waitMs);
 }
 
 async function holdOpen(
@@ -72,7 +95,18 @@ async function holdOpen(
     await onDisconnect(parts, submission, options, joined, jobId);
     return reply;
   }
-  // A caller that named its patience is handed over; one that did not would take a 202 for an answer.
+  return handOver(parts, options, request, reply, jobId, waitMs);
+}
+
+/** A caller that named its patience is handed over; one that did not would take a 202 for an answer. */
+function handOver(
+  parts: IngressParts,
+  options: CallOptions,
+  request: FastifyRequest,
+  reply: FastifyReply,
+  jobId: string,
+  waitMs: number,
+): Promise<FastifyReply> {
   if (options.door.waitMs !== undefined) return sendJob(parts, request, reply, 202, jobId);
   throw new SluiceError('await_timeout', { fields: { seconds: Math.round(waitMs / 1_000), job: jobId } });
 }
@@ -88,8 +122,8 @@ async function onDisconnect(
   joined: boolean,
   jobId: string,
 ): Promise<void> {
-  if (options.continueOnDisconnect || idempotencyKey !== undefined || joined || parts.waiter.isAwaited(jobId))
-    return;
+  if (options.continueOnDisconnect || idempotencyKey !== undefined || joined) return;
+  if (parts.waiter.isAwaited(jobId) || parts.feed.isFollowed(jobId)) return;
   try {
     if ((await parts.jobs.leave(tenant, jobId, parts.ingressId)) === 0) await cancelJob(parts, tenant, jobId);
   } catch (error) {

@@ -5,7 +5,6 @@ import { endpoints } from '#shared/contracts/endpoint.ts';
 import { problemBody } from '#shared/contracts/error-body.ts';
 import { deliveries, jobStates } from '#shared/contracts/job.ts';
 import { SluiceError } from '#shared/kernel/errors.ts';
-import { isJobId } from '#shared/kernel/ids.ts';
 import { acceptJob, joinJob, type Submission } from '../accept-job.ts';
 import { invalidRequest, readCall } from '../call-body.ts';
 import { readDoor, readIdempotencyKey, readPriority, readRunAt } from '../call-options.ts';
@@ -14,6 +13,7 @@ import type { IngressParts } from '../ingress-parts.ts';
 import { type JobObject, jobObject } from '../job-object.ts';
 import { awaitReply, refuseTooManyWaiting, sendOutcome } from '../replies/await-reply.ts';
 import { readJobObject, sendJob } from '../replies/send-job.ts';
+import { knownJobId } from './job-id.ts';
 
 const jobSubmission = z
   .strictObject({
@@ -92,12 +92,6 @@ export function jobRoutes(root: FastifyInstance, parts: IngressParts): void {
       return sendJob(parts, request, reply, 200, request.params.id);
     },
   );
-}
-
-/** @throws SluiceError job_not_found for what cannot be an id, so that no stranger's text becomes part of a key */
-function knownJobId(id: string): string {
-  if (!isJobId(id)) throw new SluiceError('job_not_found', { fields: { job: id }, param: 'id' });
-  return id;
 }
 
 /** Long-polls with `Prefer: wait=N`. */

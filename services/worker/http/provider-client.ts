@@ -1,3 +1,4 @@
+import type { Readable } from 'node:stream';
 import { Agent, errors, request } from 'undici';
 import type { ProviderSettings } from '#config/schema.ts';
 
@@ -7,6 +8,14 @@ export interface ProviderRequest {
   body: string;
   /** Aborts the request when the job is cancelled or its lease is lost. */
   signal: AbortSignal;
+}
+
+/** Takes the body of an answer while it comes. */
+export interface BodySink {
+  /** Whether it takes the body of this answer; else the body is gathered. */
+  wants(status: number, headers: Record<string, string>): boolean;
+  /** A piece of the body; true when nothing that matters follows. What it throws ends the request. */
+  push(piece: Buffer): boolean;
 }
 
 /** An answer as it came, whatever its status. */
@@ -54,6 +63,36 @@ function transportError(error: unknown, signal: AbortSignal): TransportError {
   return new TransportError(timeoutCodes.has(code) ? 'timeout' : 'broken', code);
 }
 
+/** How long a body that has said all may take to end, so that its connection can be used again. */
+const lastBytesMs = 1_000;
+
+/** Resolves when the body has ended or the sink has all it wants. The body is never held back. */
+function pour(body: Readable, sink: BodySink): Promise<void> {
+  return new Promise((resolve, reject) => {
+    let done = false;
+    const finish = (settle: () => void) => {
+      done = true;
+      settle();
+    };
+    body.on('data', (piece: Buffer) => {
+      if (done) return;
+      try {
+        if (!sink.push(piece)) return;
+      } catch (error) {
+        finish(() => reject(error as Error));
+        body.destroy();
+        return;
+      }
+      finish(resolve);
+      const late = AbortSignal.timeout(lastBytesMs);
+      late.addEventListener('abort', () => body.destroy(), { once: true });
+    });
+    body.once('end', () => finish(resolve));
+    body.on('error', (error) => finish(() => reject(error)));
+    body.once('close', () => finish(() => reject(new TransportError('broken', 'closed'))));
+  });
+}
+
 /** Sends requests to one provider over connections of its own. Never retries: the scheduler is the only retrier. */
 export class ProviderClient {
   readonly #agent: Agent;
@@ -72,8 +111,12 @@ export class ProviderClient {
     });
   }
 
-  /** @throws TransportError when there is no complete answer */
-  async send({ url, headers, body, signal }: ProviderRequest): Promise<ProviderResponse> {
+  /**
+   * The answer; its body is empty when `sink` took it.
+   *
+   * @throws TransportError when there is no complete answer
+   */
+  async send({ url, headers, body, signal }: ProviderRequest, sink?: BodySink): Promise<ProviderResponse> {
     const bounded = AbortSignal.any([signal, AbortSignal.timeout(this.#timeouts.total_ms)]);
     try {
       const response = await request(url, {
@@ -83,8 +126,11 @@ export class ProviderClient {
         body,
         signal: bounded,
       });
-      const bytes = Buffer.from(await response.body.arrayBuffer());
-      return { status: response.statusCode, headers: flatten(response.headers), body: bytes };
+      const head = { status: response.statusCode, headers: flatten(response.headers) };
+      if (!sink?.wants(head.status, head.headers))
+        return { ...head, body: Buffer.from(await response.body.arrayBuffer()) };
+      await pour(response.body, sink);
+      return { ...head, body: Buffer.alloc(0) };
     } catch (error) {
       throw transportError(error, bounded);
     }

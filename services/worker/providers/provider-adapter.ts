@@ -1,5 +1,6 @@
 import type { Endpoint } from '#shared/contracts/endpoint.ts';
 import type { Usage } from '#shared/contracts/job.ts';
+import type { StreamReader } from './stream-reader.ts';
 
 /** One dialect of provider. Pure: no input, no output, no clock. */
 export interface ProviderAdapter {
@@ -9,6 +10,8 @@ export interface ProviderAdapter {
   readUsage(answer: Record<string, unknown>): Usage | undefined;
   /** Whether a 200 has the form of a finished answer of the endpoint. */
   isAnswer(endpoint: Endpoint, answer: Record<string, unknown>): boolean;
+  /** Reads the events of a streamed answer of the endpoint. */
+  streamReader(endpoint: Endpoint): StreamReader;
 }
 
 const largestCount = 1e9;

@@ -1,16 +1,22 @@
--- join: an ingress asks to hear of a job's end.
+-- join: an ingress asks to hear of a job's end, and perhaps of its progress.
 -- KEYS  record
--- ARGV  waiter (ingress id)
+-- ARGV  waiter (ingress id), follows ('1' = of its progress too)
 -- reply 'gone' | 'settled' | 'waiting'
 -- cost  O(waiters)
-local state, waiters = unpack(redis.call('HMGET', record, 'state', 'waiters'))
+local state, waiters, followers = unpack(redis.call('HMGET', record, 'state', 'waiters', 'followers'))
 if not state then
   return 'gone'
 end
 if state ~= 'queued' and state ~= 'running' then
   return 'settled'
 end
-if not string.find(' ' .. waiters .. ' ', ' ' .. waiter .. ' ', 1, true) then
-  redis.call('HSET', record, 'waiters', waiters == '' and waiter or (waiters .. ' ' .. waiter))
+local function enter(field, present)
+  if not string.find(' ' .. present .. ' ', ' ' .. waiter .. ' ', 1, true) then
+    redis.call('HSET', record, field, present == '' and waiter or (present .. ' ' .. waiter))
+  end
+end
+enter('waiters', waiters)
+if follows == '1' then
+  enter('followers', followers or '')
 end
 return 'waiting'

@@ -1,0 +1,24 @@
+import type { Usage } from '#shared/contracts/job.ts';
+import type { ErrorCode } from '#shared/kernel/error-catalog.ts';
+import type { FailureClass } from './failures/classify.ts';
+import type { ProviderResponse, TransportFailure } from './http/provider-client.ts';
+
+/** How one provider request ended. */
+export type AttemptResult =
+  /** `streamed`: the body is what was passed on while it came. */
+  | { kind: 'answered'; response: ProviderResponse; usage: Usage | undefined; streamed?: true }
+  /** A stream that broke off after it had begun: what there is of it ends with an error. Never asked for again. */
+  | { kind: 'cut'; response: ProviderResponse; usage: Usage; reason: string; code: ErrorCode | null }
+  | {
+      kind: 'refused';
+      response: ProviderResponse;
+      class: FailureClass;
+      retryable: boolean;
+      countsAsAttempt: boolean;
+      retryAfterMs: number | undefined;
+    }
+  | { kind: 'invalid'; reason: string; code: ErrorCode }
+  | { kind: 'unanswered'; failure: TransportFailure; reason: string; code: ErrorCode };
+
+/** No answer, or none that can be used. */
+export type Unanswered = Extract<AttemptResult, { kind: 'invalid' | 'unanswered' }>;

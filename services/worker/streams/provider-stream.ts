@@ -1,0 +1,120 @@
+import { type Endpoint, endpointDialect } from '#shared/contracts/endpoint.ts';
+import { errorEvent } from '#shared/contracts/error-body.ts';
+import { SluiceError } from '#shared/kernel/errors.ts';
+import type { AttemptResult, Unanswered } from '../attempt-result.ts';
+import { classifyFailure } from '../failures/classify.ts';
+import type { BodySink, ProviderResponse } from '../http/provider-client.ts';
+import { StreamInvalid, type StreamRelay } from './stream-relay.ts';
+
+const eventStream = /^text\/event-stream\b/i;
+
+export interface ProviderStreamOptions {
+  endpoint: Endpoint;
+  jobId: string;
+  relay: StreamRelay;
+  /** Input tokens of the call by our own count. */
+  estimatedInput: number;
+}
+
+/** A streamed attempt: where the body of the provider's answer goes, and what came of it in the end. */
+export class ProviderStream implements BodySink {
+  readonly #options: ProviderStreamOptions;
+  #head: Omit<ProviderResponse, 'body'> | undefined;
+
+  constructor(options: ProviderStreamOptions) {
+    this.#options = options;
+  }
+
+  /** Whether the provider answered with a stream at all. */
+  get took(): boolean {
+    return this.#head !== undefined;
+  }
+
+  wants(status: number, headers: Record<string, string>): boolean {
+    if (status !== 200 || !eventStream.test(headers['content-type'] ?? '')) return false;
+    this.#head = { status, headers };
+    return true;
+  }
+
+  push(piece: Buffer): boolean {
+    return this.#options.relay.push(piece);
+  }
+
+  /** The result of a stream that ended as streams end. @throws StreamInvalid */
+  ended(nowMs: number): AttemptResult {
+    const { relay } = this.#options;
+    if (!relay.finished && !relay.error) relay.end();
+    if (relay.error) return relay.begun ? this.#cut(undefined, 'error event', null) : this.#refused(nowMs);
+    if (!relay.begun) throw new StreamInvalid('an empty stream');
+    if (relay.finished) return this.#answered();
+    return this.#cutWith('provider_stream_cut', 'ended before the answer was whole');
+  }
+
+  /** The result of a stream that broke; undefined when nothing of it was passed on. */
+  broken({ code, reason }: Unanswered): AttemptResult | undefined {
+    const { relay } = this.#options;
+    if (!relay.begun) return undefined;
+    if (relay.finished) return this.#answered();
+    return this.#cutWith(code === 'cancelled' ? code : 'provider_stream_cut', reason);
+  }
+
+  #answered(): AttemptResult {
+    const { relay, estimatedInput } = this.#options;
+    const response = { ...this.#head!, body: relay.body };
+    return { kind: 'answered', response, usage: relay.usage(estimatedInput), streamed: true };
+  }
+
+  #cutWith(code: 'provider_stream_cut' | 'cancelled', reason: string): AttemptResult {
+    const { endpoint, jobId } = this.#options;
+    const error = new SluiceError(code, { fields: { reason } });
+    return this.#cut(Buffer.from(errorEvent(endpoint, error, jobId)), reason, code);
+  }
+
+  #cut(
+    lastEvent: Buffer | undefined,
+    reason: string,
+    code: 'provider_stream_cut' | 'cancelled' | null,
+  ): AttemptResult {
+    const { relay, estimatedInput } = this.#options;
+    const body = lastEvent ? Buffer.concat([relay.body, lastEvent]) : relay.body;
+    return {
+      kind: 'cut',
+      response: { ...this.#head!, body },
+      usage: relay.usage(estimatedInput),
+      reason,
+      code,
+    };
+  }
+
+  /** A provider that fails with its first event has refused, whatever its status line said. */
+  #refused(nowMs: number): AttemptResult {
+    const { relay, endpoint } = this.#options;
+    const error = relay.error!;
+    const dialect = endpointDialect[endpoint];
+    const body = dialect === 'anthropic' ? { type: 'error', error } : { error };
+    const status = statusOf(error);
+    const headers = { ...this.#head!.headers, 'content-type': 'application/json' };
+    const response = { status, headers, body: Buffer.from(JSON.stringify(body)) };
+    return { kind: 'refused', response, ...classifyFailure({ status, headers, body, nowMs }) };
+  }
+}
+
+const statusByName: Record<string, number> = {
+  overloaded_error: 529,
+  rate_limit_error: 429,
+  rate_limit_exceeded: 429,
+  insufficient_quota: 429,
+  invalid_request_error: 400,
+  authentication_error: 401,
+  permission_error: 403,
+  not_found_error: 404,
+  request_too_large: 413,
+  timeout_error: 504,
+};
+
+/** The status that the error would have had, had it come before the stream. */
+function statusOf({ type, code, status }: Record<string, unknown>): number {
+  if (typeof status === 'number' && status >= 400 && status < 600) return status;
+  if (typeof code === 'number' && code >= 400 && code < 600) return code;
+  return statusByName[String(code)] ?? statusByName[String(type)] ?? 500;
+}

@@ -1,0 +1,65 @@
+import type { Settings } from '#config/schema.ts';
+import { type Announcement, decodeAnnouncement } from '#shared/contracts/outcome.ts';
+import type { Clock } from '#shared/kernel/clock.ts';
+import type { Service } from '#shared/kernel/lifecycle.ts';
+import type { RedisConnection } from '#shared/redis/connection.ts';
+import { keys } from '#shared/redis/keys.ts';
+
+export interface ReplyInboxOptions {
+  ingressId: string;
+  /** A connection of its own: it blocks inside Redis. */
+  blocking: RedisConnection;
+  clock: Clock;
+  settings: Settings['replies'];
+  receive: (announcement: Announcement) => void;
+  onError: (error: unknown) => void;
+}
+
+const blockSeconds = 5;
+const pauseAfterErrorMs = 200;
+
+/** Reads what workers tell one ingress, from a list of its own, many at a time by one blocking command. */
+export class ReplyInbox implements Service {
+  readonly name = 'reply inbox';
+  readonly #options: ReplyInboxOptions;
+  #loop: Promise<void> | undefined;
+  #stopped = false;
+
+  constructor(options: ReplyInboxOptions) {
+    this.#options = options;
+  }
+
+  async start(): Promise<void> {
+    this.#loop = this.#listen();
+  }
+
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    this.#options.blocking.disconnect();
+    await this.#loop;
+  }
+
+  async #listen(): Promise<void> {
+    const { blocking, settings, clock, ingressId, receive, onError } = this.#options;
+    while (!this.#stopped) {
+      try {
+        const reply = await blocking.callBuffer(
+          'BLMPOP',
+          blockSeconds,
+          1,
+          keys.replies(ingressId),
+          'LEFT',
+          'COUNT',
+          settings.batch,
+        );
+        for (const message of (reply as [Buffer, Buffer[]] | null)?.[1] ?? []) {
+          receive(decodeAnnouncement(message));
+        }
+      } catch (error) {
+        if (this.#stopped) return;
+        onError(error);
+        await clock.sleep(pauseAfterErrorMs);
+      }
+    }
+  }
+}
