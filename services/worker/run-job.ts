@@ -4,6 +4,7 @@ import { ticketVersion } from '#shared/contracts/ticket.ts';
 import type { Begun, BegunJob, JobStore } from '#shared/jobs/job-store.ts';
 import type { Clock } from '#shared/kernel/clock.ts';
 import type { Random } from '#shared/kernel/random.ts';
+import type { Unused } from '#shared/queue/fair/claims.ts';
 import type { PoolId } from '#shared/queue/pool-queue.ts';
 import type { HeldTicket, Verdict } from '#shared/queue/ticket-worker.ts';
 import type { Metrics } from '#shared/telemetry/metrics.ts';
@@ -42,9 +43,10 @@ export interface RunJobParts {
   random: Random;
 }
 
-const done: Verdict = { kind: 'done' };
-const back: Verdict = { kind: 'back' };
-const unsent: Verdict = { kind: 'unsent' };
+/** Nothing was sent: the grant is free for others. */
+const done: Verdict = { kind: 'done', unused: 'all' };
+const later = (delayMs: number): Verdict => ({ kind: 'later', delayMs, unused: 'all' });
+const unsent: Verdict = { kind: 'back', unused: 'all' };
 /** A ticket of a newer version waits for a newer worker. */
 const newerTicketDelayMs = 30_000;
 /** Pause of a job that must wait until the suspect before it is done. */
@@ -56,7 +58,7 @@ type Decision =
 
 /** begin → send → settle → complete, for one ticket. The branching of the worker is here and nowhere else. */
 export async function runJob(parts: RunJobParts, held: HeldTicket): Promise<Verdict> {
-  if (held.ticket.v > ticketVersion) return { kind: 'later', delayMs: newerTicketDelayMs };
+  if (held.ticket.v > ticketVersion) return later(newerTicketDelayMs);
   const attributes = {
     'sluice.tenant': held.ticket.tenant,
     'sluice.job': held.ticket.job,
@@ -78,7 +80,7 @@ async function beginAndRun(parts: RunJobParts, held: HeldTicket): Promise<Verdic
   const begun = await begin(parts, held, false);
   if (begun.kind !== 'suspect') return afterBegin(parts, held, begun);
   const ran = await parts.suspects.run(async () => afterBegin(parts, held, await begin(parts, held, true)));
-  return ran ?? { kind: 'later', delayMs: suspectPauseMs };
+  return ran ?? later(suspectPauseMs);
 }
 
 /** Only when a ceiling shrank after the call was accepted: accept refuses what can never fit. */
@@ -105,11 +107,11 @@ async function afterBegin(parts: RunJobParts, held: HeldTicket, begun: Begun): P
     case 'begun':
       return runBegun(parts, held, begun.job);
     case 'busy':
-      return { kind: 'later', delayMs: Math.min(begun.remainingMs, settings.busy_recheck_ms) };
+      return later(Math.min(begun.remainingMs, settings.busy_recheck_ms));
     case 'early':
-      return { kind: 'later', delayMs: begun.remainingMs };
+      return later(begun.remainingMs);
     case 'suspect':
-      return { kind: 'later', delayMs: suspectPauseMs };
+      return later(suspectPauseMs);
     case 'settled':
     case 'gone':
       return done;
@@ -161,7 +163,8 @@ async function runBegun(parts: RunJobParts, held: HeldTicket, job: BegunJob): Pr
         ending: decision.ending,
       });
       if (ended) stream?.forget();
-      return { kind: 'done', usage: chargedUsage(decision.ending) };
+      const usage = chargedUsage(decision.ending, result, held);
+      return { kind: 'done', usage, unused: unusedOf(result) };
     }
     const { delayMs, refusal, reason } = decision;
     const cooled = refusal && held.grant.credential !== undefined;
@@ -172,17 +175,32 @@ async function runBegun(parts: RunJobParts, held: HeldTicket, job: BegunJob): Pr
     const waits = { attempt, refusal, waitReason: reason, delayMs: cooled ? 0 : delayMs };
     await parts.storeRetry.run(() => jobs.abandon(tenant, jobId, held.token, waits));
     // A refused job waits at the head of its lane: for its credential, or for another one that has room.
-    return cooled ? back : { kind: 'later', delayMs };
+    const unused = unusedOf(result);
+    return cooled ? { kind: 'back', unused } : { kind: 'later', delayMs, unused };
   } finally {
     metrics.runningJobs.dec({ pool });
     leases.release(jobId, held.token);
   }
 }
 
-/** What an ended job is charged in its tenant's share and under the ceilings. */
-function chargedUsage(ending: Ending): { in: number; out: number } | undefined {
+/**
+ * What an ended job is charged in its tenant's share and under the ceilings. A refused one costs its input: were it free,
+ * a tenant could fill the windows of others with calls that fail.
+ */
+function chargedUsage(
+  ending: Ending,
+  result: AttemptResult,
+  { ticket }: HeldTicket,
+): { in: number; out: number } | undefined {
+  if (result.kind === 'refused') return { in: ticket.input ?? 1, out: 0 };
   if (ending.kind !== 'answer' || !ending.usage) return undefined;
   return { in: ending.usage.inputTokens, out: ending.usage.outputTokens };
+}
+
+/** What an attempt left unused of its grant, as far as its end tells. */
+function unusedOf(result: AttemptResult): Unused | undefined {
+  if (result.kind === 'refused') return 'output';
+  return result.kind === 'unanswered' && result.failure === 'notSent' ? 'all' : undefined;
 }
 
 async function makeAttempt(

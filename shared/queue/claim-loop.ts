@@ -157,9 +157,8 @@ export class ClaimLoop implements TicketWorker {
 
   async #finish(job: Job, token: string, verdict: Verdict): Promise<void> {
     const backend = this.#backend!;
-    if (verdict.kind === 'unsent') {
-      await backend.giveBack(job.id!, token);
-    } else if (verdict.kind === 'back') {
+    backend.noteUnused(job.id!, verdict.unused);
+    if (verdict.kind === 'back') {
       await backend.moveJobFromActiveToWait(job.id!, token);
     } else if (verdict.kind === 'later') {
       // BullMQ adds the delay to the moment it is given.

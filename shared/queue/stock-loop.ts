@@ -55,11 +55,8 @@ export class StockLoop implements TicketWorker {
     this.#active++;
     try {
       const verdict = await this.#verdictOf(job, token);
+      this.#worker!.getBackend().noteUnused(job.id!, verdict.unused);
       if (verdict.kind === 'done') return verdict.usage ?? 'ok';
-      if (verdict.kind === 'unsent') {
-        await this.#worker!.getBackend().giveBack(job.id!, token);
-        throw new WaitingError();
-      }
       if (verdict.kind === 'back') {
         await job.moveToWait(token);
         throw new WaitingError();

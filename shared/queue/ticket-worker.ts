@@ -4,18 +4,17 @@ import type { Ticket } from '#shared/contracts/ticket.ts';
 import type { Clock } from '#shared/kernel/clock.ts';
 import type { Service } from '#shared/kernel/lifecycle.ts';
 import type { RedisConnection } from '#shared/redis/connection.ts';
+import type { Unused } from './fair/claims.ts';
 import type { Grant } from './fair/grant.ts';
 import type { Usage } from './fair/ticket-place.ts';
 import type { PoolId } from './pool-queue.ts';
 
 /** What becomes of a ticket: it is done (its job's record says how), or it is to come back later. */
 export type Verdict =
-  | { kind: 'done'; usage?: Usage | undefined }
-  | { kind: 'later'; delayMs: number }
+  | { kind: 'done'; usage?: Usage | undefined; unused?: Unused | undefined }
+  | { kind: 'later'; delayMs: number; unused?: Unused | undefined }
   /** To the head of its lane, now. */
-  | { kind: 'back' }
-  /** As `back`, and nothing was sent: its grant is given back. */
-  | { kind: 'unsent' };
+  | { kind: 'back'; unused?: Unused | undefined };
 
 export interface HeldTicket {
   ticket: Ticket;

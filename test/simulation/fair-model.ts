@@ -63,6 +63,8 @@ export class FairModel {
   readonly pool: CompiledPool;
   readonly cooldowns = new Map<string, number>();
   virtualTime = 0;
+  /** Came back, and enter their lanes when somebody looks; the last one first. */
+  readonly #returned: WaitingJob[] = [];
   #windows = new Map<string, ModelWindow>();
   #lastUse = new Map<string, number>();
   #uses = 0;
@@ -85,6 +87,7 @@ export class FairModel {
   /** Up to `count` jobs, and how long until it is worth asking again. */
   dispatch(count: number, nowMs: number): { handed: Handed[]; comeBackMs: number | 'some time' | undefined } {
     this.#look(nowMs);
+    while (this.#returned.length > 0) this.#enter(this.#returned.pop()!);
     const handed: Handed[] = [];
     while (handed.length < count) {
       const lane = this.#firstLane();
@@ -103,6 +106,17 @@ export class FairModel {
     const delta = usage ? (inputWeight * usage.in + outputWeight * usage.out - cost) / weight : 0;
     const held = this.#release(id, delta);
     const settled = usage && this.#settlement(usage);
+    if (!held.scope || !settled) return;
+    this.#look(nowMs);
+    this.#settle(held, ...settled);
+  }
+
+  /** A call that was sent comes back, and is charged anew when it is handed out again. */
+  putBack(id: string, unused: 'output' | undefined, nowMs: number): void {
+    const { cost, weight } = this.held.get(id)!;
+    const held = this.#release(id, -cost / weight);
+    this.#returned.push(held.job);
+    const settled = unused && this.#settlement({ in: held.job.call.input, out: 0 });
     if (!held.scope || !settled) return;
     this.#look(nowMs);
     this.#settle(held, ...settled);

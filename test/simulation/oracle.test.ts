@@ -47,6 +47,14 @@ const step = fc.oneof(
   },
   { weight: 1, arbitrary: fc.record({ do: fc.constant('giveBack' as const), which: fc.nat() }) },
   {
+    weight: 2,
+    arbitrary: fc.record({
+      do: fc.constant('putBack' as const),
+      which: fc.nat(),
+      unused: fc.constantFrom('output' as const, undefined),
+    }),
+  },
+  {
     weight: 1,
     arbitrary: fc.record({
       do: fc.constant('tenant' as const),
@@ -149,6 +157,7 @@ async function play(pool: FairPool, model: FairModel, each: Step, index: number)
     case 'dispatch':
       return dispatchOnBoth(pool, model, each.count);
     case 'complete':
+    case 'putBack':
     case 'giveBack': {
       const ids = [...model.held.keys()];
       const id = ids[each.which % ids.length];
@@ -156,6 +165,9 @@ async function play(pool: FairPool, model: FairModel, each: Step, index: number)
       if (each.do === 'complete') {
         await pool.complete(id, each.usage);
         model.complete(id, each.usage, nowMs);
+      } else if (each.do === 'putBack') {
+        await pool.putBack(id, each.unused);
+        model.putBack(id, each.unused, nowMs);
       } else {
         await pool.giveBack(id);
         model.giveBack(id, nowMs);

@@ -10,6 +10,12 @@ export interface FairOptions {
   suppliedNowMs?: () => number;
 }
 
+/**
+ * What a job leaves unused of its grant, as far as that is known: `all` when it was never sent, `output` when the
+ * provider turned it away without producing anything.
+ */
+export type Unused = 'all' | 'output';
+
 /** One job that was handed out. */
 export interface Claimed {
   id: string;

@@ -35,6 +35,7 @@ import {
   claimArgs,
   type FairOptions,
   tokenAt,
+  type Unused,
 } from './claims.ts';
 import {
   bullmqKeyCount,
@@ -69,8 +70,6 @@ const ownScores = 2 ** 53;
 interface Leaving {
   jobId: string;
   usage?: Usage | undefined;
-  /** The grant was never used. */
-  restored?: boolean;
   /** The job's hash may be gone. */
   removesJob?: boolean;
   /** Reply of BullMQ's script that says that the job did not leave. */
@@ -84,6 +83,8 @@ export class FairQueueBackend extends RedisQueueBackend {
   readonly #options: BackendOptions;
   /** Grants of the jobs that this backend handed out. */
   readonly #grants = new Map<string, Grant>();
+  /** What those of them leave unused that are about to leave. */
+  readonly #unused = new Map<string, Unused>();
 
   constructor(
     connection: RedisConnection,
@@ -119,6 +120,14 @@ export class FairQueueBackend extends RedisQueueBackend {
   /** What the job was given when this backend handed it out. */
   grantOf(jobId: string): Grant | undefined {
     return this.#grants.get(jobId);
+  }
+
+  /**
+   * Says before a job leaves what it leaves unused; otherwise its ceilings stay charged unless it tells its usage. What was
+   * never sent and goes back to wait takes its old place at once.
+   */
+  noteUnused(jobId: string, unused: Unused | undefined): void {
+    if (unused) this.#unused.set(jobId, unused);
   }
 
   protected override addStandardJob(...job: Parameters<Base['addPrioritizedJob']>) {
@@ -226,16 +235,9 @@ export class FairQueueBackend extends RedisQueueBackend {
   }
 
   override async moveJobFromActiveToWait(jobId: string, token = '0'): Promise<number> {
-    return (await this.#putBack(jobId, token, false)).status;
-  }
-
-  /**
-   * Gives a job back that was never sent: it takes its old place in its lane, and nothing of it stays charged.
-   *
-   * @throws as BullMQ's moveJobFromActiveToWait
-   */
-  async giveBack(jobId: string, token: string): Promise<void> {
-    await this.#putBack(jobId, token, true);
+    const keys = putBackKeys.map((name) => this.keys[name]);
+    const flat = [...keys, jobId, token, this.toKey(jobId)];
+    return (await this.#leave('putBack', flat, 'moveJobFromActiveToWait', { jobId })).status;
   }
 
   override async remove(jobId: string, removeChildren: boolean): Promise<number> {
@@ -296,6 +298,7 @@ export class FairQueueBackend extends RedisQueueBackend {
       leavingJobId: jobId,
       usedInput: usage?.in ?? '',
       usedOutput: usage?.out ?? '',
+      unused: this.#unused.get(jobId) ?? '',
       tokenHeld: token,
     };
     const askedMs = this.#fair.clock.monotonicMs();
@@ -303,17 +306,11 @@ export class FairQueueBackend extends RedisQueueBackend {
       next.count === 0
         ? [await this.runScript('complete', { args })]
         : await this.runScript('completeNext', { args: { ...args, ...claimArgs(next, this.#options) } });
-    if (status !== 1) this.#grants.delete(jobId);
+    if (status !== 1) this.#forget(jobId);
     if (status < 0)
       throw this.finishedErrors({ code: status, jobId, command: 'moveToFinished', state: 'active' });
     if (status === 1) return undefined;
     return this.#claims(reply ?? nothingClaimed, next, askedMs);
-  }
-
-  async #putBack(jobId: string, token: string, restored: boolean) {
-    const keys = putBackKeys.map((name) => this.keys[name]);
-    const flat = [...keys, jobId, token, this.toKey(jobId)];
-    return this.#leave('putBack', flat, 'moveJobFromActiveToWait', { jobId, restored });
   }
 
   async #finish(
@@ -332,13 +329,13 @@ export class FairQueueBackend extends RedisQueueBackend {
     name: 'finish' | 'delay' | 'retry' | 'putBack' | 'awaitChildren',
     flat: Flat,
     command: string,
-    { jobId, usage, restored, removesJob, staysOn, next = nobody }: Leaving,
+    { jobId, usage, removesJob, staysOn, next = nobody }: Leaving,
   ): Promise<Claims & { status: number }> {
     const args = {
       leavingJobId: jobId,
       usedInput: usage?.in ?? '',
       usedOutput: usage?.out ?? '',
-      restored: restored ? 1 : 0,
+      unused: this.#unused.get(jobId) ?? '',
       removesJob: removesJob ? 1 : 0,
       staysOn: staysOn ?? '',
       ...claimArgs(next, this.#options),
@@ -346,9 +343,14 @@ export class FairQueueBackend extends RedisQueueBackend {
     const askedMs = this.#fair.clock.monotonicMs();
     const [status, reply] = await this.runScript(name, { ...splitFlat(name, flat), args });
     // Also when the lock is lost: the job is no longer this backend's.
-    if (status !== staysOn) this.#grants.delete(jobId);
+    if (status !== staysOn) this.#forget(jobId);
     if (status < 0) throw this.finishedErrors({ code: status, jobId, command, state: 'active' });
     return { status, ...this.#claims(reply ?? nothingClaimed, next, askedMs) };
+  }
+
+  #forget(jobId: string): void {
+    this.#grants.delete(jobId);
+    this.#unused.delete(jobId);
   }
 
   #claims([jobs, comeBackMs, limitedMs]: DispatchReply, request: ClaimRequest, askedMs: number): Claims {

@@ -13,8 +13,8 @@ const claimArgs = [
   'limiterMax',
   'limiterDurationMs',
 ] as const;
-const leaveArgs = ['leavingJobId', 'usedInput', 'usedOutput', 'restored', 'removesJob', 'staysOn'] as const;
-const completeArgs = ['leavingJobId', 'usedInput', 'usedOutput', 'tokenHeld'] as const;
+const leaveArgs = ['leavingJobId', 'usedInput', 'usedOutput', 'unused', 'removesJob', 'staysOn'] as const;
+const completeArgs = ['leavingJobId', 'usedInput', 'usedOutput', 'unused', 'tokenHeld'] as const;
 const placeArgs = ['tenant', 'class', 'input', 'output', 'max', 'deadlineMs', 'arrivalMs'] as const;
 const addPlainArgs = ['newJobId', 'name', 'timestamp', 'data', 'packedOptions', ...placeArgs] as const;
 const addArgs = ['packedArgs', 'data', 'packedOptions', ...placeArgs] as const;

@@ -2,7 +2,7 @@ import { Queue } from 'bullmq';
 import type { Redis } from 'ioredis';
 import type { z } from 'zod';
 import { systemClock } from '#shared/kernel/clock.ts';
-import type { Claims } from '#shared/queue/fair/claims.ts';
+import type { Claims, Unused } from '#shared/queue/fair/claims.ts';
 import { createFairBackend } from '#shared/queue/fair/create-fair-backend.ts';
 import type { FairQueueBackend } from '#shared/queue/fair/fair-backend.ts';
 import type { poolSettingsSchema } from '#shared/queue/fair/pool-config.ts';
@@ -62,8 +62,13 @@ export class FairPool {
     await this.backend.complete(job, this.tokenOf(id), usage, { count: 0, tokenPrefix: '' });
   }
 
+  async putBack(id: string, unused: Unused | undefined): Promise<void> {
+    this.backend.noteUnused(id, unused);
+    await this.backend.moveJobFromActiveToWait(id, this.tokenOf(id));
+  }
+
   async giveBack(id: string): Promise<void> {
-    await this.backend.giveBack(id, this.tokenOf(id));
+    await this.putBack(id, 'all');
   }
 
   async close(): Promise<void> {

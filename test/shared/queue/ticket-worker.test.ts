@@ -166,7 +166,7 @@ describe.each([
     const credentials: (string | undefined)[] = [];
     await start(async ({ grant }) => {
       credentials.push(grant.credential);
-      return credentials.length < 3 ? { kind: 'unsent' } : done;
+      return credentials.length < 3 ? { kind: 'back', unused: 'all' } : done;
     });
     await add('job');
     await until('the queue is empty', async () => credentials.length > 2 && (await isEmpty()));

@@ -22,7 +22,8 @@
 
 local status, grant = finishPlainly(arg.leavingJobId)
 if status ~= 0 then return { status } end
-grants.settle(arg.leavingJobId, grant, tonumber(arg.usedInput), tonumber(arg.usedOutput), false)
+grants.settle(arg.leavingJobId, grant, tonumber(arg.usedInput), tonumber(arg.usedOutput),
+  arg.unused, false)
 local reply = dispatch.handOut(tonumber(arg.count))
 pool.write()
 return { 0, reply }

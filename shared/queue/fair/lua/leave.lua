@@ -5,7 +5,7 @@
   takes.
 
   KEYS   those of BullMQ's script, then ours as named in fair-scripts.ts
-  ARGV   those of BullMQ's script, then ours; usedInput '' without usage; restored '1': the grant was never used
+  ARGV   those of BullMQ's script, then ours; usedInput '' without usage; unused as in grants.lua, '' when unknown
   Reply  { BullMQ's reply, { as dispatch.lua } or nothing }
   Cost   BullMQ's, plus O(log lanes) for each job handed out
 ]]
@@ -28,9 +28,10 @@ local status = leaveInBullmq(KEYS, ARGV)
 -- 1 of moveToWaitingChildren: there is nothing to wait for, and the job stays in hand.
 if status < 0 or (arg.staysOn ~= '' and status == tonumber(arg.staysOn)) then return { status } end
 local freed = grants.settle(jobId, grant, tonumber(arg.usedInput), tonumber(arg.usedOutput),
-  arg.restored == '1')
-if arg.removesJob ~= '1' then call('HDEL', jobKey, 'grant') end
-if arg.restored == '1' then
+  arg.unused, arg.removesJob ~= '1')
+call('HDEL', jobKey, 'grant')
+-- What was never sent takes its old place at once, unless it is to come later; anything else when somebody looks next.
+if arg.unused == 'all' and arg.removesJob ~= '1' and not call('ZSCORE', key.delayed, jobId) then
   call('LREM', key.wait, -1, jobId)
   intake.take(jobId)
   freed = true

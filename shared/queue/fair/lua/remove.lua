@@ -19,7 +19,7 @@ local status = removeInBullmq(KEYS, ARGV)
 if status == 1 and held[1] then
   local ticket = lanes.parseTicket(held[1])
   call('ZREM', key.jobsPrefix .. ticket.tenant, entries.memberOf(ticket.sequence, arg.leavingJobId))
-  grants.settle(arg.leavingJobId, held[2])
+  grants.settle(arg.leavingJobId, held[2], nil, nil, '', false)
   -- The head that everybody waits for may have been this one.
   if pool.unblock() then call('ZADD', key.marker, 0, '0') end
   pool.write()

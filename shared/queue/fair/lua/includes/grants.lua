@@ -14,23 +14,28 @@ function grants.pack(tenant, weight, cost, credential, scope, reservation)
 end
 
 --[[
-  A job has left the workers' hands. With usage its cost is trued up, for the lane and for the ceilings; without, both
-  stay charged. `restored`: it was never sent, so nothing stays charged. True when somebody may be waiting for this.
+  A job has left the workers' hands. True when somebody may be waiting for this.
+  Its lane: a job that `returns` is charged anew when it is handed out again, so nothing of this charge stays; otherwise it
+  is trued up by usage, and without usage it stays.
+  Its ceilings: settled by usage as the provider settles it. `unused` 'all': it was never sent, and nothing stays charged.
+  'output': the provider turned it away, and it produced nothing; the request counts all the same, and so does its input.
+  Otherwise nobody knows what it has cost, and all of it stays charged until its window has passed.
 ]]
-function grants.settle(jobId, packed, usedInput, usedOutput, restored)
+function grants.settle(jobId, packed, usedInput, usedOutput, unused, returns)
   if not packed then return false end
   local tenant, timeMs, _, scope, weight, cost, inputWeight, outputWeight, settles, tokens, input, output =
     unpack(cmsgpack.unpack(packed))
   local delta = 0
-  if restored then
+  if returns or unused == 'all' then
     delta = -cost / weight
   elseif usedInput then
     delta = (inputWeight * usedInput + outputWeight * usedOutput - cost) / weight
   end
-  if scope ~= '-' and (restored or (usedInput and settles)) then
+  if unused == 'output' then usedInput, usedOutput = input, 0 end
+  if scope ~= '-' and (unused == 'all' or (usedInput and settles)) then
     pool.read()
     local atStart, atEnd = { 0, 0, 0, 0 }, { 0, 0, 0, 0 }
-    if not restored then atStart, atEnd = reserve.settlementFor(usedInput, usedOutput) end
+    if unused ~= 'all' then atStart, atEnd = reserve.settlementFor(usedInput, usedOutput) end
     if atStart then reserve.settle(scope, timeMs, { 1, tokens, input, output }, atStart, atEnd) end
   end
   return leases.release(scope, jobId, tenant, delta)

@@ -31,9 +31,9 @@ function intake.take(jobId)
     call('ZREM', key.prioritized, jobId)
     return
   end
-  -- A job that comes back with a grant was lost by its worker: it may have been sent, so it stays charged.
+  -- A job that comes back with a grant was lost by its worker: it may have been sent, so its ceilings stay charged.
   if job[4] then
-    grants.settle(jobId, job[4])
+    grants.settle(jobId, job[4], nil, nil, '', true)
     call('HDEL', jobKey, 'grant')
   end
   local ticket
