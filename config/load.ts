@@ -15,6 +15,11 @@ export class ConfigurationError extends Error {
 const placePattern = /\$\{([A-Z][A-Z0-9_]*)(?::-([^}]*))?\}/g;
 const defaultFile = fileURLToPath(new URL('./sluice.yaml', import.meta.url));
 
+/** The file that holds the configuration: SLUICE_CONFIG, or the default. */
+export function configurationFile(environment: Environment = process.env): string {
+  return environment.SLUICE_CONFIG || defaultFile;
+}
+
 /** A configuration file, parsed: where each value stands, for the list of mistakes. */
 interface ParsedFile {
   document: Document;
@@ -29,7 +34,7 @@ interface ParsedFile {
  * @throws ConfigurationError with one line per mistake: `file:line: path: what is wrong`
  */
 export function loadSettings(environment: Environment = process.env): Settings {
-  const parsedFile = parseFile(environment.SLUICE_CONFIG || defaultFile);
+  const parsedFile = parseFile(configurationFile(environment));
   const missing = fillPlaces(parsedFile, environment);
   const values = applyEnvironment(parsedFile.document.toJS(), environment);
   const parsed = settingsSchema.safeParse(values);

@@ -96,8 +96,13 @@ const poolObject = z.strictObject({
     .describe('What an output token weighs in a tenant’s share.'),
 });
 
+const poolFields = poolObject.refine(
+  ({ slice_ms, window_seconds }) => slice_ms === undefined || slice_ms < window_seconds * 1_000,
+  { path: ['slice_ms'], error: 'must be shorter than window_seconds' },
+);
+
 /** One pool: the models of a provider that share one set of ceilings. */
-export const poolSchema = poolObject.transform((pool, context) => {
+export const poolSchema = poolFields.transform((pool, context) => {
   if (pool.tier === undefined) return pool;
   try {
     return { ...pool, ceilings: { ...tierCeilings(pool.tier, pool.models), ...pool.ceilings } };

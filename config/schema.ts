@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { poolSchema } from './pool-schema.ts';
+import { operationsSchema, redisSchema, reloadSchema, simulatorSchema } from './process-schema.ts';
 import { count, milliseconds, name, port, seconds } from './setting-types.ts';
 import { blobsSchema, filesSchema } from './storage-schema.ts';
 import { repliesSchema, streamsSchema } from './stream-schema.ts';
@@ -41,68 +42,6 @@ const httpSchema = z
       0,
       3_600_000,
       'How long a stopping ingress lets open calls finish; then they are told where their job goes on.',
-    ),
-  })
-  .prefault({});
-
-const operationsSchema = z
-  .strictObject({
-    host: z
-      .string()
-      .default('127.0.0.1')
-      .describe('Address of /metrics, /healthz and /readyz. Loopback unless you change it.'),
-    port: port(8081, 'Port of /metrics, /healthz and /readyz.'),
-  })
-  .prefault({});
-
-const simulatorSchema = z
-  .strictObject({
-    port: port(
-      8090,
-      'Port of the provider simulator that `npm start` runs when no provider key is configured.',
-    ),
-    first_byte_ms: milliseconds(80, 0, 600_000, 'Simulated time to the first byte.'),
-    per_token_ms: z
-      .number()
-      .min(0)
-      .max(1_000)
-      .default(2)
-      .describe('Simulated time per output token. Milliseconds.'),
-  })
-  .prefault({});
-
-const redisSchema = z
-  .strictObject({
-    url: z
-      .string()
-      .optional()
-      .describe(
-        'redis:// or rediss:// URL of your own Redis (>= 7.0.8, maxmemory-policy noeviction). Unset: `npm start` runs an embedded one.',
-      ),
-    data_dir: z
-      .string()
-      .default('./data')
-      .describe(
-        'Folder of the embedded Redis (append-only file, fsync every second), of blobs and of the made development key.',
-      ),
-    connect_timeout_ms: milliseconds(2_000, 100, 60_000, 'Longest wait for a connection to Redis.'),
-    command_timeout_ms: milliseconds(
-      2_000,
-      100,
-      60_000,
-      'Longest wait for a reply of Redis; past it the caller gets 503.',
-    ),
-    start_timeout_ms: milliseconds(
-      60_000,
-      1_000,
-      600_000,
-      'Longest wait for Redis to be ready when a process starts.',
-    ),
-    memory_max_percent: count(
-      75,
-      10,
-      95,
-      'Share of Redis maxmemory above which new calls are refused, so that running ones can still settle.',
     ),
   })
   .prefault({});
@@ -182,6 +121,12 @@ const jobsSchema = z
       dayMs,
       'Longest pause between two looks at the same job; the pause doubles up to it.',
     ),
+    pool_gone_ms: milliseconds(
+      60_000,
+      1_000,
+      dayMs,
+      'How long a pool must be missing from the configuration of every worker before its waiting jobs end as `pool_removed`.',
+    ),
     submit_max: count(1_000, 1, 10_000, 'Jobs one array body of POST /v1/jobs may submit.'),
     learned_models_max: count(
       64,
@@ -232,6 +177,12 @@ const workersSchema = z
       500,
       300_000,
       'How often BullMQ looks for tickets whose lock ended.',
+    ),
+    forget_ms: milliseconds(
+      3_600_000,
+      60_000,
+      dayMs,
+      'A worker of which nothing was heard for this long leaves the register of workers.',
     ),
     settle_retry_max_ms: milliseconds(
       900_000,
@@ -355,6 +306,7 @@ export const settingsSchema = z.strictObject({
   operations: operationsSchema,
   simulator: simulatorSchema,
   redis: redisSchema,
+  reload: reloadSchema,
   jobs: jobsSchema,
   replies: repliesSchema,
   blobs: blobsSchema,
@@ -365,6 +317,9 @@ export const settingsSchema = z.strictObject({
   providers: z.record(name, providerSchema).describe('Providers by name.'),
   customers: z.record(name, customerSchema).superRefine(refuseSharedKeys).describe('Tenants by name.'),
 });
+
+/** Groups that may change while processes run; all others need a restart. */
+export const liveGroups = ['providers', 'customers'] as const satisfies readonly (keyof Settings)[];
 
 export type Settings = z.output<typeof settingsSchema>;
 export type ProviderSettings = Settings['providers'][string];

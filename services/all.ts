@@ -6,6 +6,7 @@ import type { Settings } from '#config/schema.ts';
 import { systemClock } from '#shared/kernel/clock.ts';
 import { describeError } from '#shared/kernel/errors.ts';
 import type { Service } from '#shared/kernel/lifecycle.ts';
+import { LiveValue } from '#shared/kernel/live-value.ts';
 import { systemRandom } from '#shared/kernel/random.ts';
 import { EmbeddedServer } from '#shared/redis/embedded-server.ts';
 import { findServer } from '#shared/redis/find-server.ts';
@@ -17,6 +18,7 @@ import { startTracing } from '#shared/telemetry/tracing.ts';
 import { fillEmptyKeys } from './development-key.ts';
 import { runProcess } from './run-process.ts';
 import { routeToSimulator, SimulatorProcess } from './simulator-process.ts';
+import { SettingsWatcher } from './watch-settings.ts';
 
 const say = (line: string) => console.log(line);
 
@@ -55,35 +57,47 @@ function greeting(url: string, key: string, simulated: boolean): string {
 async function createAllInOne(settings: Settings, shownKey: string, log: Logger): Promise<Service> {
   const tracing = await startTracing(settings.telemetry, 'sluice');
   const redisServer = await embeddedRedis(settings);
-  const simulated = Object.values(settings.providers).every(({ credentials }) => credentials.length === 0);
-  const simulator = simulated ? new SimulatorProcess(settings.simulator) : undefined;
+  const simulator = hasCredential(settings) ? undefined : new SimulatorProcess(settings.simulator);
   const lifecycle = loggedLifecycle(settings, systemClock, log);
   return {
     name: 'sluice',
     async start() {
       await lifecycle.start([tracing, redisServer, simulator].filter((part) => part !== undefined));
-      const routed = simulator ? routeToSimulator(settings, simulator.url) : settings;
-      const { services, ingress } = await createApps(routed, redisServer?.url ?? settings.redis.url!, log);
+      const route = (read: Settings) =>
+        simulator && !hasCredential(read) ? routeToSimulator(read, simulator.url) : read;
+      const redisUrl = redisServer?.url ?? settings.redis.url!;
+      const { services, ingress } = await createApps(settings, route, redisUrl, log);
       await lifecycle.start(services);
       const host = settings.http.host === '0.0.0.0' ? '127.0.0.1' : settings.http.host;
-      say(greeting(`http://${host}:${ingress.port}`, shownKey, simulated));
+      say(greeting(`http://${host}:${ingress.port}`, shownKey, simulator !== undefined));
     },
     stop: () => lifecycle.stop(),
   };
 }
 
-async function createApps(settings: Settings, redisUrl: string, log: Logger) {
+const hasCredential = ({ providers }: Settings) =>
+  Object.values(providers).some(({ credentials }) => credentials.length > 0);
+
+async function createApps(
+  settings: Settings,
+  route: (read: Settings) => Settings,
+  redisUrl: string,
+  log: Logger,
+) {
   // Imported after tracing has started, so that it sees Fastify's HTTP server.
   const [{ createIngressApp }, { createWorkerApp }] = await Promise.all([
     import('./ingress/app.ts'),
     import('./worker/app.ts'),
   ]);
   const metrics = createMetrics({ processMetrics: true });
-  const common = { settings, redisUrl, log, metrics, clock: systemClock };
+  const live = new LiveValue(route(settings));
+  const common = { live, redisUrl, log, metrics, clock: systemClock };
   const ingress = createIngressApp(common);
   const worker = createWorkerApp({ ...common, pools: ['*'], random: systemRandom });
   const operations = new OperationsServer({ ...settings.operations, metrics, probe: ingress.probe });
-  return { ingress, services: [worker, ingress, operations] };
+  const read = async () => route((await fillEmptyKeys(loadSettings())).settings);
+  const watcher = new SettingsWatcher({ live, read, log, metrics });
+  return { ingress, services: [worker, ingress, operations, watcher] };
 }
 
 try {

@@ -15,7 +15,8 @@ import type { StoreGuard } from './store-guard.ts';
 
 export interface AcceptJobParts {
   ingressId: string;
-  settings: Settings;
+  /** As of now: read it for each call. */
+  readonly settings: Settings;
   jobs: JobStore;
   queueOf: (provider: string, pool: string) => PoolQueue | undefined;
   waiter: OutcomeWaiter;
@@ -193,9 +194,16 @@ function accept(
     waiter,
     follows,
     runAtMs,
-    depthLimit: settings.customers[tenant]!.max_queue_depth,
+    depthLimit: depthLimitOf(settings, tenant),
     deadlineMs: deadlineSeconds * 1_000,
   });
+}
+
+/** @throws SluiceError invalid_key when the tenant has left the configuration since it was identified */
+function depthLimitOf({ customers }: Settings, tenant: string): number {
+  const customer = customers[tenant];
+  if (!customer) throw new SluiceError('invalid_key');
+  return customer.max_queue_depth;
 }
 
 const sha256 = (text: string) => createHash('sha256').update(text).digest('hex');
@@ -214,7 +222,7 @@ function refuseOrTake(
     case 'mismatch':
       throw new SluiceError('idempotency_mismatch', { fields: { job: accepted.jobId } });
     case 'queue_full': {
-      const limit = settings.customers[tenant]!.max_queue_depth;
+      const limit = depthLimitOf(settings, tenant);
       throw new SluiceError('queue_full', {
         fields: { axis: 'tenant', current: accepted.depth, limit },
         retryAfterMs: queueFullRetryAfterMs,

@@ -9,8 +9,8 @@ import type { Clock } from '#shared/kernel/clock.ts';
 import { describeError } from '#shared/kernel/errors.ts';
 import { newId } from '#shared/kernel/ids.ts';
 import type { Service } from '#shared/kernel/lifecycle.ts';
-import { poolIds } from '#shared/queue/pool-ids.ts';
-import { PoolQueue } from '#shared/queue/pool-queue.ts';
+import { derive, type Live } from '#shared/kernel/live-value.ts';
+import { PoolQueues } from '#shared/queue/pool-queues.ts';
 import { openConnections, openRedis, type RedisConnection } from '#shared/redis/connection.ts';
 import { keys } from '#shared/redis/keys.ts';
 import { loggedLifecycle } from '#shared/telemetry/logged-lifecycle.ts';
@@ -37,7 +37,7 @@ import { StoreGuard } from './store-guard.ts';
 import { BlobSweeper } from './sweep-blobs.ts';
 
 export interface IngressAppOptions {
-  settings: Settings;
+  live: Live<Settings>;
   redisUrl: string;
   log: Logger;
   metrics: Metrics;
@@ -59,7 +59,8 @@ const readinessTtlMs = 60_000;
 
 /** The public API: accepts calls, holds awaited ones open, and answers for jobs. */
 export function createIngressApp(options: IngressAppOptions): IngressApp {
-  const { settings, redisUrl, log, clock } = options;
+  const { redisUrl, log, clock } = options;
+  const settings = options.live.current;
   const ingressId = newId('ingress');
   const redis = openRedis(redisUrl, settings.redis, 'commands', ingressId);
   const blocking = openRedis(redisUrl, settings.redis, 'blocking', `${ingressId}-replies`);
@@ -77,7 +78,7 @@ export function createIngressApp(options: IngressAppOptions): IngressApp {
     async start() {
       await lifecycle.start([openConnections([redis, blocking], settings.redis, log)]);
       const built = await buildParts(options, ingressId, redis, blocking);
-      http = await buildHttp(built.parts, probe);
+      http = await buildHttp(built.parts, built.virtualKeys, probe);
       await lifecycle.start([...built.services, httpService(http, settings.http, built.parts)]);
     },
     stop: () => lifecycle.stop(),
@@ -89,11 +90,12 @@ async function buildParts(
   ingressId: string,
   redis: RedisConnection,
   blocking: RedisConnection,
-): Promise<{ parts: IngressParts; services: Service[] }> {
-  const { settings, metrics, clock, log } = options;
+): Promise<{ parts: IngressParts; virtualKeys: Live<VirtualKeys>; services: Service[] }> {
+  const { live, metrics, clock, log } = options;
+  const settings = live.current;
   const telemetry = await queueTelemetry(settings.telemetry);
   const jobs = new JobStore(redis, settings.jobs);
-  const queues = poolIds(settings).map((id) => new PoolQueue(id, redis, clock, telemetry));
+  const queues = new PoolQueues({ live, connection: redis, clock, telemetry });
   const onError = (part: string) => (error: unknown) => {
     metrics.backgroundErrors.inc({ part });
     log.warn({ part, reason: describeError(error) }, 'background error');
@@ -113,10 +115,16 @@ async function buildParts(
     settings: settings.jobs,
     onError: onError('learned'),
   });
+  const models = derive(live, ({ providers }) => new ModelTable(providers, (...of) => learned.of(...of)));
   const storeGuard = new StoreGuard(redis, clock, settings.redis.memory_max_percent);
   const parts: IngressParts = {
     ingressId,
-    settings,
+    get settings() {
+      return live.current;
+    },
+    get models() {
+      return models.current;
+    },
     jobs,
     redis,
     waiter: replies.waiter,
@@ -125,16 +133,20 @@ async function buildParts(
     metrics,
     clock,
     log,
-    models: new ModelTable(settings.providers, (...of) => learned.of(...of)),
     files: new FileStore(redis),
     blobs: await openBlobs(settings),
-    queueOf: (provider, pool) => queues.find(({ id }) => id.provider === provider && id.pool === pool),
+    queueOf: (provider, pool) => queues.of({ provider, pool }),
   };
+  const virtualKeys = derive(live, ({ customers }) => new VirtualKeys(customers));
   const sweeper = new BlobSweeper({ ...parts, onError: onError('blob sweeper') });
-  return { parts, services: [storeGuard, ...queues, ...replies.services, sweeper] };
+  return { parts, virtualKeys, services: [storeGuard, queues, ...replies.services, sweeper] };
 }
 
-async function buildHttp(parts: IngressParts, probe: () => Promise<void>): Promise<FastifyInstance> {
+async function buildHttp(
+  parts: IngressParts,
+  virtualKeys: Live<VirtualKeys>,
+  probe: () => Promise<void>,
+): Promise<FastifyInstance> {
   const { http, files } = parts.settings;
   const app = fastify({
     // Fastify's own lines at "info" are its addresses; which one counts is said at the end of the start.
@@ -157,11 +169,11 @@ async function buildHttp(parts: IngressParts, probe: () => Promise<void>): Promi
   await describeApi(app);
   healthRoutes(app, probe);
   await app.register(async (authenticated) => {
-    authenticate(authenticated, new VirtualKeys(parts.settings.customers));
+    authenticate(authenticated, virtualKeys);
     callRoutes(authenticated, parts);
     jobRoutes(authenticated, parts);
     eventRoutes(authenticated, parts);
-    modelRoutes(authenticated, parts.models);
+    modelRoutes(authenticated, parts);
     await authenticated.register(async (forms) => fileRoutes(forms, parts));
   });
   return app;

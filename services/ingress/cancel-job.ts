@@ -8,7 +8,7 @@ import type { RedisConnection } from '#shared/redis/connection.ts';
 import { announce } from '#shared/results/announce.ts';
 
 export interface CancelJobParts {
-  settings: Settings;
+  readonly settings: Settings;
   jobs: JobStore;
   redis: RedisConnection;
   queueOf: (provider: string, pool: string) => PoolQueue | undefined;

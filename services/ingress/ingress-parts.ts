@@ -6,7 +6,8 @@ import type { ModelTable } from './model-table.ts';
 
 /** What the routes of an ingress work with; built once in app.ts. */
 export interface IngressParts extends AcceptJobParts, CancelJobParts {
-  models: ModelTable;
+  /** As of now: read it for each call. */
+  readonly models: ModelTable;
   files: FileStore;
   blobs: BlobStore;
 }

@@ -1,18 +1,22 @@
 import { loadSettings } from '#config/load.ts';
 import { systemClock } from '#shared/kernel/clock.ts';
+import { LiveValue } from '#shared/kernel/live-value.ts';
 import { createLogger } from '#shared/telemetry/logger.ts';
 import { createMetrics } from '#shared/telemetry/metrics.ts';
 import { OperationsServer } from '#shared/telemetry/operations-server.ts';
 import { startTracing } from '#shared/telemetry/tracing.ts';
 import { composeProcess, runProcess } from '../run-process.ts';
+import { SettingsWatcher } from '../watch-settings.ts';
 
-const settings = loadSettings();
+const live = new LiveValue(loadSettings());
+const settings = live.current;
 const log = createLogger(settings.telemetry, 'ingress');
 const tracing = await startTracing(settings.telemetry, 'sluice-ingress');
 const { createIngressApp } = await import('./app.ts');
 const metrics = createMetrics({ processMetrics: true });
 const redisUrl = settings.redis.url ?? 'redis://127.0.0.1:6379';
-const ingress = createIngressApp({ settings, redisUrl, log, metrics, clock: systemClock });
+const ingress = createIngressApp({ live, redisUrl, log, metrics, clock: systemClock });
 const operations = new OperationsServer({ ...settings.operations, metrics, probe: ingress.probe });
+const watcher = new SettingsWatcher({ live, read: () => loadSettings(), log, metrics });
 const announce = () => log.info({ port: ingress.port, operationsPort: operations.port }, 'ingress ready');
-await runProcess(composeProcess(settings, log, [tracing, ingress, operations], announce), log);
+await runProcess(composeProcess(settings, log, [tracing, ingress, operations, watcher], announce), log);

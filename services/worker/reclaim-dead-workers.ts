@@ -3,29 +3,22 @@ import type { Ticket } from '#shared/contracts/ticket.ts';
 import type { JobStore } from '#shared/jobs/job-store.ts';
 import { isProvenDead, type ProcessPresence } from '#shared/kernel/process-presence.ts';
 import type { PoolQueue } from '#shared/queue/pool-queue.ts';
+import type { PoolQueues } from '#shared/queue/pool-queues.ts';
 import type { RedisConnection } from '#shared/redis/connection.ts';
 import { keys } from '#shared/redis/keys.ts';
 import type { Metrics } from '#shared/telemetry/metrics.ts';
+import { strike } from './worker-register.ts';
 
 export interface ReclaimParts {
   workerId: string;
   presence: ProcessPresence;
   jobs: JobStore;
   redis: RedisConnection;
-  queues: readonly PoolQueue[];
+  queues: PoolQueues;
   metrics: Metrics;
 }
 
 const presenceSchema = z.object({ host: z.string(), pid: z.number().int(), startTicks: z.string() });
-
-/** Enters this worker into the register of workers; the pair of `withdrawPresence`. */
-export async function registerPresence({ redis, workerId, presence }: ReclaimParts): Promise<void> {
-  await redis.hset(keys.workers(), workerId, JSON.stringify(presence));
-}
-
-export async function withdrawPresence({ redis, workerId }: ReclaimParts): Promise<void> {
-  await redis.hdel(keys.workers(), workerId);
-}
 
 /**
  * Takes the tickets of workers that are proven dead (killed on this machine) and their jobs' leases, so that they run
@@ -36,8 +29,8 @@ export async function reclaimDeadWorkers(parts: ReclaimParts): Promise<void> {
   for (const [workerId, text] of Object.entries(workers)) {
     if (workerId === parts.workerId || !isProvenDead(presenceSchema.parse(JSON.parse(text)), parts.presence))
       continue;
-    for (const queue of parts.queues) await reclaimFrom(parts, workerId, queue);
-    await parts.redis.hdel(keys.workers(), workerId);
+    for (const queue of parts.queues.all()) await reclaimFrom(parts, workerId, queue);
+    await strike(parts.redis, workerId);
   }
 }
 

@@ -49,6 +49,8 @@ const later = (delayMs: number): Verdict => ({ kind: 'later', delayMs, unused: '
 const unsent: Verdict = { kind: 'back', unused: 'all' };
 /** A ticket of a newer version waits for a newer worker. */
 const newerTicketDelayMs = 30_000;
+/** Pause before a grant for a credential that this process does not know goes back: its configuration may be on its way. */
+const unknownCredentialPauseMs = 200;
 /** Pause of a job that must wait until the suspect before it is done. */
 const suspectPauseMs = 500;
 
@@ -141,7 +143,12 @@ async function runBegun(parts: RunJobParts, held: HeldTicket, job: BegunJob): Pr
   const pool = poolName(id);
   if (!(await parts.sendWindow.opens(held.grant.askedMs))) {
     metrics.lateGrants.inc({ pool });
-    await parts.storeRetry.run(() => jobs.giveBack(tenant, jobId, held.token));
+    return giveBack(parts, held);
+  }
+  const credential = credentialOf(parts, held, job);
+  if (!credential) {
+    await giveBack(parts, held);
+    await parts.clock.sleep(unknownCredentialPauseMs);
     return unsent;
   }
   if (job.attempt === 1) metrics.queueWaitSeconds.observe({ pool }, (job.startedMs - job.createdMs) / 1_000);
@@ -149,7 +156,7 @@ async function runBegun(parts: RunJobParts, held: HeldTicket, job: BegunJob): Pr
   metrics.runningJobs.inc({ pool });
   try {
     const stream = parts.streams.open(held, job);
-    const { attempt, result } = await makeAttempt(parts, held, job, signal, stream?.sink);
+    const { attempt, result } = await makeAttempt(parts, held, job, credential, signal, stream?.sink);
     stream?.close();
     const decision = decide(parts, job, result, signal);
     if (decision.kind === 'end') {
@@ -183,6 +190,23 @@ async function runBegun(parts: RunJobParts, held: HeldTicket, job: BegunJob): Pr
   }
 }
 
+async function giveBack({ storeRetry, jobs }: RunJobParts, { ticket, token }: HeldTicket): Promise<Verdict> {
+  await storeRetry.run(() => jobs.giveBack(ticket.tenant, ticket.job, token));
+  return unsent;
+}
+
+type Credential = ProviderSettings['credentials'][number];
+
+/** The credential that was granted; any one in a pool without ceilings. A removed one, or one still to be read, is unknown. */
+function credentialOf(
+  { provider: { credentials } }: RunJobParts,
+  { grant }: HeldTicket,
+  job: BegunJob,
+): Credential | undefined {
+  if (grant.credential === undefined) return credentials[job.attempt % credentials.length];
+  return credentials.find(({ id }) => id === grant.credential);
+}
+
 /**
  * What an ended job is charged in its tenant's share and under the ceilings. A refused one costs its input: were it free,
  * a tenant could fill the windows of others with calls that fail.
@@ -207,13 +231,12 @@ async function makeAttempt(
   parts: RunJobParts,
   held: HeldTicket,
   job: BegunJob,
+  credential: Credential,
   signal: AbortSignal,
   stream: ProviderStream | undefined,
 ): Promise<{ attempt: Attempt; result: AttemptResult }> {
   const { provider, client, clock, metrics, id } = parts;
   const jobId = held.ticket.job;
-  const granted = provider.credentials.find((each) => each.id === held.grant.credential);
-  const credential = granted ?? provider.credentials[job.attempt % provider.credentials.length]!;
   const startedAt = clock.monotonicMs();
   const attributes = {
     'sluice.pool': poolName(id),

@@ -3,18 +3,21 @@ import { isTerminal } from '#shared/contracts/job.ts';
 import type { JobView } from '#shared/jobs/job-record.ts';
 import type { JobStore } from '#shared/jobs/job-store.ts';
 import type { Clock } from '#shared/kernel/clock.ts';
-import type { PoolQueue } from '#shared/queue/pool-queue.ts';
+import type { PoolId } from '#shared/queue/pool-queue.ts';
+import type { PoolQueues } from '#shared/queue/pool-queues.ts';
 import type { RedisConnection } from '#shared/redis/connection.ts';
 import { keys } from '#shared/redis/keys.ts';
 import type { Metrics } from '#shared/telemetry/metrics.ts';
+import type { RemovedPools } from './removed-pools.ts';
 import { failureOf, type OutcomeSettler } from './settle-outcome.ts';
+import { redisNowMs } from './worker-register.ts';
 
 export interface SweepParts {
   workerId: string;
   jobs: JobStore;
   redis: RedisConnection;
-  /** Queue of a pool; undefined when the configuration has no such pool. */
-  queueOf: (provider: string, pool: string) => PoolQueue | undefined;
+  queues: PoolQueues;
+  removed: RemovedPools;
   settler: OutcomeSettler;
   settings: Settings['jobs'];
   clock: Clock;
@@ -22,7 +25,7 @@ export interface SweepParts {
   onError: (error: unknown) => void;
 }
 
-type Action = 'none' | 'enqueued' | 'expired' | 'forgotten';
+type Action = 'none' | 'enqueued' | 'expired' | 'forgotten' | 'pool_removed';
 
 /** States of a BullMQ job in which the ticket is on its way. */
 const onItsWay = new Set(['waiting', 'prioritized', 'active', 'delayed']);
@@ -31,10 +34,11 @@ const forgetBatch = 20;
 
 /**
  * Looks at unfinished jobs that are due for a look and mends what fell between two steps: a job without a ticket gets
- * one, a job past its deadline expires. Every step it takes is the ordinary one; only one process sweeps at a time.
+ * one, a job past its deadline expires, a job whose pool was removed fails. Every step it takes is the ordinary one; only one process sweeps at a time.
  */
 export async function sweepJobs(parts: SweepParts): Promise<void> {
   if (!(await takeSweepLease(parts))) return;
+  for (const id of await parts.removed.find()) await emptyRemoved(parts, id);
   for (const tenant of await parts.jobs.tenants()) {
     const { nowMs, jobIds } = await parts.jobs.due(tenant);
     await Promise.all(jobIds.map((jobId) => sweepJob(parts, tenant, jobId, nowMs)));
@@ -62,6 +66,14 @@ async function takeSweepLease({ redis, workerId, settings }: SweepParts): Promis
   return true;
 }
 
+/** Some of what waits in a removed pool; the pool is forgotten when nothing does. */
+async function emptyRemoved(parts: SweepParts, id: PoolId): Promise<void> {
+  const tickets = await parts.queues.open(id).waiting(parts.settings.sweep_batch);
+  if (tickets.length === 0) return parts.removed.forget(id);
+  const nowMs = await redisNowMs(parts.redis);
+  await Promise.all(tickets.map(({ tenant, job }) => sweepJob(parts, tenant, job, nowMs)));
+}
+
 async function mendJob(parts: SweepParts, tenant: string, jobId: string, nowMs: number): Promise<Action> {
   const { jobs, settings, settler } = parts;
   const job = await jobs.view(tenant, jobId);
@@ -70,12 +82,18 @@ async function mendJob(parts: SweepParts, tenant: string, jobId: string, nowMs: 
     return 'forgotten';
   }
   const id = { provider: job.provider, pool: job.pool };
+  if (!isLeased(job, nowMs) && (await parts.removed.has(id, job.createdMs))) {
+    const fields = { pool: `${id.provider}/${id.pool}` };
+    await settler.settleUnstarted(tenant, jobId, id, failureOf('failed', 'pool_removed', fields));
+    await parts.queues.open(id).remove(jobId);
+    return 'pool_removed';
+  }
   if (job.state === 'queued' && job.attempt === 0 && job.deadlineMs <= nowMs) {
     await settler.settleUnstarted(tenant, jobId, id, failureOf('expired', 'expired'));
-    await parts.queueOf(job.provider, job.pool)?.remove(jobId);
+    await parts.queues.of(id)?.remove(jobId);
     return 'expired';
   }
-  const action = await ensureTicket(parts, job, nowMs);
+  const action = await ensureTicket(parts, job, id, nowMs);
   const ageMs = nowMs - job.createdMs;
   const pauseMs = Math.min(settings.sweep_max_ms, Math.max(settings.sweep_first_ms, ageMs));
   const beforeDeadlineMs = job.attempt === 0 && job.deadlineMs > nowMs ? job.deadlineMs - nowMs : pauseMs;
@@ -83,10 +101,16 @@ async function mendJob(parts: SweepParts, tenant: string, jobId: string, nowMs: 
   return action;
 }
 
-async function ensureTicket({ queueOf }: SweepParts, job: JobView, nowMs: number): Promise<Action> {
-  const queue = queueOf(job.provider, job.pool);
-  const leased = job.state === 'running' && (job.leaseUntilMs ?? 0) > nowMs;
-  if (!queue || leased) return 'none';
+const isLeased = (job: JobView, nowMs: number) => job.state === 'running' && (job.leaseUntilMs ?? 0) > nowMs;
+
+async function ensureTicket(
+  { queues, removed }: SweepParts,
+  job: JobView,
+  id: PoolId,
+  nowMs: number,
+): Promise<Action> {
+  const queue = queues.of(id);
+  if (!queue || !removed.isConfigured(id) || isLeased(job, nowMs)) return 'none';
   if (onItsWay.has(await queue.state(job.id))) return 'none';
   // What BullMQ has left of an old ticket would make adding a new one a no-op.
   await queue.remove(job.id);

@@ -150,6 +150,12 @@ export const errorCatalog = {
     retryable: false,
     sentence: 'The job did not start before its deadline; nothing was charged.',
   },
+  pool_removed: {
+    ...badRequest,
+    status: 410,
+    anthropicType: 'not_found_error',
+    sentence: 'The pool {pool} was taken out of the configuration before the call had an answer.',
+  },
   outcome_unknown: {
     status: 502,
     type: 'server_error',

@@ -24,23 +24,31 @@ const noQueue = { opts: {}, toKey: (type: string) => type } as unknown as Minima
  *   → draining → stopped
  */
 export class ClaimLoop implements TicketWorker {
+  /** Numbers of all loops of the process: a pool that left and came back must not give the same token again. */
+  static #tokens = 0;
   readonly name: string;
   readonly #options: TicketWorkerOptions;
   readonly #held = new Map<string, string>();
   #backend: FairQueueBackend | undefined;
   #timers: Timer[] = [];
   #loop: Promise<void> | undefined;
-  #tokens = 0;
+  #concurrency: number;
   #stopped = false;
   #wake: () => void = () => undefined;
 
   constructor(options: TicketWorkerOptions) {
     this.#options = options;
+    this.#concurrency = options.concurrency;
     this.name = `worker ${options.id.provider}/${options.id.pool}`;
   }
 
   get active(): number {
     return this.#held.size;
+  }
+
+  resize(concurrency: number): void {
+    this.#concurrency = concurrency;
+    this.#wake();
   }
 
   async start(): Promise<void> {
@@ -67,15 +75,13 @@ export class ClaimLoop implements TicketWorker {
     this.#loop = this.#claimForever();
   }
 
-  /** Claims nothing more, waits for the tickets in hand (no longer than `drain_ms`), and closes. */
-  async stop(): Promise<void> {
+  async stop(drainMs = this.#options.settings.drain_ms): Promise<void> {
     this.#stopped = true;
     this.#wake();
     await this.#backend?.disconnectBlocking(false).catch(() => undefined);
     await this.#loop;
-    const { clock, settings } = this.#options;
-    for (let waited = 0; this.#held.size > 0 && waited < settings.drain_ms; waited += drainPollMs) {
-      await clock.sleep(drainPollMs);
+    for (let waited = 0; this.#held.size > 0 && waited < drainMs; waited += drainPollMs) {
+      await this.#options.clock.sleep(drainPollMs);
     }
     for (const timer of this.#timers) timer.cancel();
     await this.#backend?.close(true).catch(() => undefined);
@@ -84,7 +90,7 @@ export class ClaimLoop implements TicketWorker {
   async #claimForever(): Promise<void> {
     while (!this.#stopped) {
       try {
-        const free = this.#options.concurrency - this.#held.size;
+        const free = this.#concurrency - this.#held.size;
         if (free <= 0) await this.#untilPlaceFree();
         else await this.#claimSome(Math.min(free, claimMax));
       } catch (error) {
@@ -108,8 +114,8 @@ export class ClaimLoop implements TicketWorker {
   }
 
   #request(count: number): ClaimRequest {
-    const request = { count, tokenPrefix: `${this.#options.workerId}:`, tokenFrom: this.#tokens };
-    this.#tokens += count;
+    const request = { count, tokenPrefix: `${this.#options.workerId}:`, tokenFrom: ClaimLoop.#tokens };
+    ClaimLoop.#tokens += count;
     return request;
   }
 
@@ -164,10 +170,20 @@ export class ClaimLoop implements TicketWorker {
       // BullMQ adds the delay to the moment it is given.
       await backend.moveToDelayed(job.id!, this.#options.clock.nowMs(), verdict.delayMs, token);
     } else {
-      const claims = await backend.complete(job, token, verdict.usage, this.#request(this.#stopped ? 0 : 1));
+      const claims = await backend.complete(
+        job,
+        token,
+        verdict.usage,
+        this.#request(this.#mayTakeNext() ? 1 : 0),
+      );
       this.#held.delete(job.id!);
       this.#startAll(claims);
     }
+  }
+
+  /** Whether the place of a completed ticket is to be filled. */
+  #mayTakeNext(): boolean {
+    return !this.#stopped && this.#held.size <= this.#concurrency;
   }
 
   async #renewLocks(): Promise<void> {

@@ -10,7 +10,7 @@ import { createFairBackend } from './fair/create-fair-backend.ts';
 import { explainJob, type Waiting } from './fair/explain.ts';
 import { type ObservedLimits, observeLimits } from './fair/observe-limits.ts';
 import type { PoolSettings, TenantSettings } from './fair/pool-config.ts';
-import { coolDown, publishPool } from './fair/publish-pool.ts';
+import { coolDown, type Published, publishPool } from './fair/publish-pool.ts';
 
 /** The models of one provider that share one set of ceilings: one BullMQ queue. */
 export interface PoolId {
@@ -83,9 +83,13 @@ export class PoolQueue implements Service {
     await this.#ask(this.#queue.add('call', data, { jobId: ticket.job, delay: options.delayMs }));
   }
 
-  /** Makes it known to all processes how the pool is shared and what its provider allows. */
-  async publish(settings: Partial<PoolSettings>, tenants: Record<string, TenantSettings>): Promise<void> {
-    await this.#ask(publishPool(this.#queue.getBackend(), settings, tenants));
+  /** Makes it known to all processes how the pool is shared and what its provider allows; the last one counts. */
+  async publish(
+    settings: Partial<PoolSettings>,
+    tenants: Record<string, TenantSettings>,
+    publisher = '',
+  ): Promise<Published> {
+    return this.#ask(publishPool(this.#queue.getBackend(), settings, tenants, publisher));
   }
 
   /** Holds a credential back until then, on Redis' clock; never shortens what was asked for before. */
@@ -112,6 +116,12 @@ export class PoolQueue implements Service {
   async heldBy(workerId: string): Promise<Ticket[]> {
     const active = await this.#ask(this.#queue.getJobs(['active'], 0, activeMax - 1));
     return active.filter((job) => job?.processedBy === workerId).map((job) => ticketSchema.parse(job.data));
+  }
+
+  /** Up to `max` tickets that wait, in each of the ways a ticket may wait. */
+  async waiting(max: number): Promise<Ticket[]> {
+    const waiting = await this.#ask(this.#queue.getJobs(['prioritized', 'wait', 'delayed'], 0, max - 1));
+    return waiting.filter((job) => job !== undefined).map((job) => ticketSchema.parse(job.data));
   }
 
   /** Gives a ticket back on behalf of a dead worker; nothing happens when another one holds it by now. */

@@ -22,6 +22,10 @@ export class StockLoop implements TicketWorker {
     return this.#active;
   }
 
+  resize(concurrency: number): void {
+    if (this.#worker) this.#worker.concurrency = concurrency;
+  }
+
   async start(): Promise<void> {
     const { id, connection, telemetry, concurrency, settings, clock, onError } = this.#options;
     const options = {
@@ -42,12 +46,10 @@ export class StockLoop implements TicketWorker {
     await this.#worker.waitUntilReady();
   }
 
-  /** Claims nothing more and waits for the tickets in hand, no longer than `drain_ms`. */
-  async stop(): Promise<void> {
+  async stop(drainMs = this.#options.settings.drain_ms): Promise<void> {
     const drained = new AbortController();
-    const { clock, settings } = this.#options;
     const closed = this.#worker?.close().finally(() => drained.abort());
-    await Promise.race([closed, clock.sleep(settings.drain_ms, drained.signal)]);
+    await Promise.race([closed, this.#options.clock.sleep(drainMs, drained.signal)]);
     if (!drained.signal.aborted) await this.#worker?.getBackend().disconnect();
   }
 

@@ -48,4 +48,8 @@ export const retryThrownMs = 1_000;
 export interface TicketWorker extends Service {
   /** Tickets being handled. */
   readonly active: number;
+  /** Claims nothing more, waits for the tickets in hand, no longer than `drainMs`, and closes. */
+  stop(drainMs?: number): Promise<void>;
+  /** From now on takes this many at a time. */
+  resize(concurrency: number): void;
 }

@@ -35,6 +35,10 @@ export const keys = {
   replies: (ingressId: string) => `sl:{${ingressId}}:replies`,
   /** Hash of worker id to presence (host, process), see process-presence.ts. */
   workers: () => 'sl:workers',
+  /** Sorted set of worker ids by the time they were last heard of. */
+  workersSeen: () => 'sl:workers-seen',
+  /** Sorted set of `provider/pool` by the time a worker last had the pool in its configuration. */
+  poolsSeen: () => 'sl:pools-seen',
   /** Pub/sub channel on which one worker hears of cancelled jobs. */
   workerChannel: (workerId: string) => `sl:worker:${workerId}`,
   /** String: who sweeps at present. */

@@ -27,22 +27,58 @@ export interface Metrics extends LimitMetrics {
   settleRetries: Counter;
   swept: Counter<'action'>;
   backgroundErrors: Counter<'part'>;
+  configReloads: Counter<'result'>;
+  configReloadOk: Gauge;
+  configPendingRestart: Gauge;
+}
+
+/** How metrics are declared on one registry. */
+function declarations(registry: Registry) {
+  const registers = [registry];
+  return {
+    counter: <Label extends string>(name: string, help: string, ...labelNames: Label[]) =>
+      new Counter({ name, help, labelNames, registers }),
+    gauge: <Label extends string>(name: string, help: string, ...labelNames: Label[]) =>
+      new Gauge({ name, help, labelNames, registers }),
+    histogram: <Label extends string>(name: string, help: string, ...labelNames: Label[]) =>
+      new Histogram({ name, help, labelNames, buckets: waitBuckets, registers }),
+  };
 }
 
 /** Declares all metrics on a registry of their own. Call once per process. */
 export function createMetrics(options: { processMetrics: boolean }): Metrics {
   const registry = new Registry();
-  const registers = [registry];
   if (options.processMetrics) collectDefaultMetrics({ register: registry });
-  const counter = <Label extends string>(name: string, help: string, ...labelNames: Label[]) =>
-    new Counter({ name, help, labelNames, registers });
-  const gauge = <Label extends string>(name: string, help: string, ...labelNames: Label[]) =>
-    new Gauge({ name, help, labelNames, registers });
-  const histogram = <Label extends string>(name: string, help: string, ...labelNames: Label[]) =>
-    new Histogram({ name, help, labelNames, buckets: waitBuckets, registers });
+  const declare = declarations(registry);
+  const { counter, gauge } = declare;
   return {
     registry,
+    ...jobMetrics(declare),
     ...limitMetrics(counter, gauge),
+    ...configurationMetrics(declare),
+  };
+}
+
+function configurationMetrics({ counter, gauge }: ReturnType<typeof declarations>) {
+  return {
+    configReloads: counter(
+      'sluice_config_reloads_total',
+      'Times the configuration was read again: applied, unchanged, or refused because it cannot be used.',
+      'result',
+    ),
+    configReloadOk: gauge(
+      'sluice_config_reload_ok',
+      'Whether the configuration file could be used when it was last read: 1 or 0.',
+    ),
+    configPendingRestart: gauge(
+      'sluice_config_pending_restart',
+      'Settings that were changed in the file and need a restart.',
+    ),
+  };
+}
+
+function jobMetrics({ counter, gauge, histogram }: ReturnType<typeof declarations>) {
+  return {
     jobsAccepted: counter('sluice_jobs_accepted_total', 'Jobs made durable.', 'tenant', 'pool'),
     jobsFinished: counter(
       'sluice_jobs_finished_total',

@@ -28,13 +28,13 @@ export class FaultSystem {
   readonly simulator: Simulator;
   /** The test's own connection. */
   readonly store: Redis;
-  readonly #config: ConfigFile;
+  readonly config: ConfigFile;
   readonly #processes: ServiceProcess[] = [];
 
   private constructor(redis: RedisProcess, simulator: Simulator, config: ConfigFile) {
     this.redis = redis;
     this.simulator = simulator;
-    this.#config = config;
+    this.config = config;
     this.store = redis.connect();
     this.store.on('error', () => undefined);
   }
@@ -45,13 +45,13 @@ export class FaultSystem {
   }
 
   async ingress(redisUrl = this.redis.url): Promise<IngressProcess> {
-    const started = await ServiceProcess.start('ingress', this.#config.path, redisUrl);
+    const started = await ServiceProcess.start('ingress', this.config.path, redisUrl);
     this.#processes.push(started);
     return started;
   }
 
   async worker(redisUrl = this.redis.url): Promise<ServiceProcess> {
-    const started = await ServiceProcess.start('worker', this.#config.path, redisUrl);
+    const started = await ServiceProcess.start('worker', this.config.path, redisUrl);
     this.#processes.push(started);
     return started;
   }
@@ -60,7 +60,7 @@ export class FaultSystem {
   async stop(): Promise<void> {
     await Promise.all(this.#processes.map((each) => each.end('SIGKILL')));
     this.store.disconnect();
-    await Promise.all([this.simulator.stop(), this.redis.stop(), this.#config.remove()]);
+    await Promise.all([this.simulator.stop(), this.redis.stop(), this.config.remove()]);
   }
 
   get arrivals(): ArrivalSummary {

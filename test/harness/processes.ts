@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, rename, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -72,6 +72,8 @@ export class ServiceProcess {
 
 export interface ConfigFile {
   path: string;
+  /** Replaces the file as editors and deployments do: a new file takes its name. */
+  replace(over: SettingsOverrides): Promise<void>;
   remove(): Promise<void>;
 }
 
@@ -82,15 +84,15 @@ export async function writeConfiguration(
 ): Promise<ConfigFile> {
   const folder = await mkdtemp(join(tmpdir(), 'sluice-config-'));
   const path = join(folder, 'sluice.yaml');
-  await writeFile(
-    path,
-    stringify(
-      testConfiguration(simulatorUrl, {
-        telemetry: { log_level: 'info' },
-        ...over,
-        redis: { data_dir: folder, ...over.redis },
-      }),
-    ),
-  );
-  return { path, remove: () => rm(folder, { recursive: true, force: true }) };
+  const replace = async (changed: SettingsOverrides) => {
+    const settings = testConfiguration(simulatorUrl, {
+      telemetry: { log_level: 'info' },
+      ...changed,
+      redis: { data_dir: folder, ...changed.redis },
+    });
+    await writeFile(`${path}.new`, stringify(settings));
+    await rename(`${path}.new`, path);
+  };
+  await replace(over);
+  return { path, replace, remove: () => rm(folder, { recursive: true, force: true }) };
 }

@@ -2,6 +2,7 @@ import { pino } from 'pino';
 import type { Settings } from '#config/schema.ts';
 import { systemClock } from '#shared/kernel/clock.ts';
 import type { Service } from '#shared/kernel/lifecycle.ts';
+import { LiveValue } from '#shared/kernel/live-value.ts';
 import { seededRandom, systemRandom } from '#shared/kernel/random.ts';
 import { createMetrics, type Metrics } from '#shared/telemetry/metrics.ts';
 import { type Simulator, startSimulator } from '../../loadtest/simulator/start-simulator.ts';
@@ -43,8 +44,9 @@ export async function startSluice(options: SluiceOptions = {}): Promise<TestSlui
     redis: { data_dir: redis.dir, ...options.settings?.redis },
   });
   const metrics = createMetrics({ processMetrics: false });
+  const live = new LiveValue(settings);
   const common = {
-    settings,
+    live,
     redisUrl: redis.url,
     log: pino({ level: settings.telemetry.log_level }),
     metrics,

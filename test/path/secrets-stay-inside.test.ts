@@ -4,6 +4,7 @@ import { pino } from 'pino';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { systemClock } from '#shared/kernel/clock.ts';
 import type { Service } from '#shared/kernel/lifecycle.ts';
+import { LiveValue } from '#shared/kernel/live-value.ts';
 import { systemRandom } from '#shared/kernel/random.ts';
 import { createMetrics } from '#shared/telemetry/metrics.ts';
 import type { Simulator } from '../../loadtest/simulator/start-simulator.ts';
@@ -37,7 +38,7 @@ beforeAll(async () => {
   });
   // No redaction here: what is never logged needs none.
   const common = {
-    settings,
+    live: new LiveValue(settings),
     redisUrl: redis.url,
     log: pino({ level: 'trace' }, memory),
     metrics,

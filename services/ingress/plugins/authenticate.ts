@@ -1,5 +1,6 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { SluiceError } from '#shared/kernel/errors.ts';
+import type { Live } from '#shared/kernel/live-value.ts';
 import type { Identity, VirtualKeys } from '#shared/tenants/virtual-keys.ts';
 
 declare module 'fastify' {
@@ -20,12 +21,12 @@ function keyOf(request: FastifyRequest): string | undefined {
 }
 
 /** Identifies the caller of every route of `app` by its virtual key, before the body is read. */
-export function authenticate(app: FastifyInstance, virtualKeys: VirtualKeys): void {
+export function authenticate(app: FastifyInstance, virtualKeys: Live<VirtualKeys>): void {
   app.decorateRequest('identity');
   app.addHook('onRequest', async (request) => {
     const key = keyOf(request);
     if (key === undefined) throw new SluiceError('missing_key');
-    const identity = virtualKeys.identify(key);
+    const identity = virtualKeys.current.identify(key);
     if (!identity) throw new SluiceError('invalid_key');
     request.identity = identity;
   });

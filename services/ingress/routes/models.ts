@@ -1,5 +1,6 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { SluiceError } from '#shared/kernel/errors.ts';
+import type { IngressParts } from '../ingress-parts.ts';
 import type { ModelTable } from '../model-table.ts';
 
 const epoch = '1970-01-01T00:00:00Z';
@@ -18,16 +19,16 @@ function toModelObject(
 const wantsAnthropic = (request: FastifyRequest) => request.headers['anthropic-version'] !== undefined;
 
 /** What the caller may call, in the shape of the SDK that asks. */
-export function modelRoutes(app: FastifyInstance, models: ModelTable): void {
+export function modelRoutes(app: FastifyInstance, parts: Pick<IngressParts, 'models'>): void {
   const schema = { tags: ['models'], security: [{ key: [] }] };
   app.get('/v1/models', { schema }, async (request) => {
-    const data = models.list().map((entry) => toModelObject(entry, wantsAnthropic(request)));
+    const data = parts.models.list().map((entry) => toModelObject(entry, wantsAnthropic(request)));
     if (!wantsAnthropic(request)) return { object: 'list', data };
     return { data, has_more: false, first_id: data[0]?.id ?? null, last_id: data.at(-1)?.id ?? null };
   });
   app.get('/v1/models/*', { schema: { ...schema, hide: true } }, async (request) => {
     const name = (request.params as { '*': string })['*'];
-    const entry = models
+    const entry = parts.models
       .list()
       .find(({ model, provider }) => model === name || `${provider}/${model}` === name);
     if (!entry)

@@ -136,7 +136,13 @@ export class ProviderClient {
     }
   }
 
+  /** Sends nothing more; resolves when the requests under way have ended. */
   close(): Promise<void> {
+    return this.#agent.close();
+  }
+
+  /** Cuts off what is under way. */
+  destroy(): Promise<void> {
     return this.#agent.destroy();
   }
 }

@@ -51,7 +51,7 @@ export const fairScripts = {
   awaitChildren: leave('moveToWaitingChildren-7', 5),
   remove: define({ file: 'remove.lua', args: ['leavingJobId'], wraps: { script: 'removeJob-2', args: 3 } }),
   clear: define({ file: 'clear.lua', args: ['jobsMax'], allowOutOfMemory: true }),
-  publish: define({ file: 'publish.lua', args: ['configuration', 'tenants'] }),
+  publish: define({ file: 'publish.lua', args: ['configuration', 'tenants', 'fingerprint', 'publisher'] }),
   steer: define({
     file: 'steer.lua',
     args: ['credentialId', 'cooldownUntilMs', 'parked'],
@@ -74,6 +74,9 @@ type ArgsOf<Name extends FairScriptName> = (typeof fairScripts)[Name]['ownArgs']
 export type DispatchReply = [jobs: [string[], string, string][], comeBackMs: number, limitedMs: number];
 export type LeaveReply = [status: number, DispatchReply?];
 
+/** Whether it said anything new, how many publications there have been, and who made the one before. */
+export type PublishReply = [changed: number, revision: number, before: string];
+
 export interface FairReply {
   add: string | number;
   addPlain: string;
@@ -87,7 +90,7 @@ export interface FairReply {
   awaitChildren: LeaveReply;
   remove: number;
   clear: number;
-  publish: number;
+  publish: PublishReply;
   steer: number;
   explain: string;
   observe: string;

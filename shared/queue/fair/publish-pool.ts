@@ -1,3 +1,4 @@
+import { hash } from 'node:crypto';
 import type { z } from 'zod';
 import type { FairQueueBackend } from './fair-backend.ts';
 import {
@@ -11,9 +12,20 @@ import {
 /** Number of the dimension that counts what runs at once, which has no rate. */
 const concurrencyDimension = 5;
 
+/** What a publication came to. */
+export interface Published {
+  /** Whether it said anything new. */
+  changed: boolean;
+  /** How many there have been. */
+  revision: number;
+  /** Who published before; undefined for the first. */
+  before: string | undefined;
+}
+
 /**
  * Publishes how a pool is run, for every process at once; it holds from the next dispatch on. What waits, what is
- * admitted and what is in hand stay as they are. Tenants that are not named keep their settings.
+ * admitted and what is in hand stay as they are. Tenants that are not named keep their settings. A named publisher that
+ * says what was said last changes nothing.
  *
  * @throws ZodError when the settings are not valid
  */
@@ -21,13 +33,15 @@ export async function publishPool(
   backend: FairQueueBackend,
   settings: z.input<typeof poolSettingsSchema> | undefined,
   tenants: Record<string, TenantSettings> = {},
-): Promise<void> {
+  publisher = '',
+): Promise<Published> {
   const compiled = Object.entries(tenants).map(([tenant, its]) => [tenant, compileTenant(its)]);
-  const args = {
-    configuration: settings ? JSON.stringify(compilePool(settings)) : '',
-    tenants: JSON.stringify(Object.fromEntries(compiled)),
-  };
-  await backend.runScript('publish', { args });
+  const configuration = settings ? JSON.stringify(compilePool(settings)) : '';
+  const named = JSON.stringify(Object.fromEntries(compiled));
+  const fingerprint = hash('sha1', `${configuration}\n${named}`);
+  const args = { configuration, tenants: named, fingerprint, publisher };
+  const [changed, revision, before] = await backend.runScript('publish', { args });
+  return { changed: changed === 1, revision, before: before === '-' ? undefined : before };
 }
 
 /** Holds a credential back until a time on Redis' clock. Never shortens what was asked for before. */

@@ -218,6 +218,22 @@ describe.each([
     expect(gate.handled).toHaveLength(20);
   });
 
+  test('a loop that is resized takes more at once from then on, or fewer', async () => {
+    const gate = new Gate();
+    const loop = await start(gate.handle, { concurrency: 2 });
+    await addMany(20);
+    await until('2 run', () => gate.active === 2);
+    loop.resize(6);
+    gate.one();
+    await until('6 run', () => gate.active === 6);
+    loop.resize(1);
+    for (let ended = 0; ended < 6; ended++) gate.one();
+    await until('the next runs alone', () => gate.handled.length === 8 && gate.active === 1);
+    gate.open();
+    await until('the queue is empty', isEmpty);
+    expect(gate.mostActive).toBe(6);
+  });
+
   test('tickets of a worker that vanished come back when its lock has ended', async () => {
     await add('lost');
     const gone = new Worker(id.pool, null, {

@@ -5,6 +5,7 @@
   fields of key.pool  config           written by publish.lua, see pool-config.ts for its shape
                       limits           what the provider said of them, see adopt.lua
                       ceilings         how far they are used, see ceilings.lua and reserve.lua
+                      published        number, fingerprint and publisher of the last publication
                       virtualTime      the counter of the lane that was served last, as it was before its charge
                       blockedUntil     until then no head fits its ceilings; 0 when unknown
                       running:<scope>  jobs in hand on the credentials of a scope
