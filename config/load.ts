@@ -143,3 +143,14 @@ function withoutEmptyCredentials(settings: Settings): Settings {
 export function executablePath(environment: Environment = process.env): string {
   return environment.PATH ?? '';
 }
+
+/** Which Sluice the command line talks to, and with which key, unless its options say so. */
+export function commandLineDefaults(environment: Environment = process.env): { url?: string; key?: string } {
+  const { SLUICE_URL, SLUICE_KEY } = environment;
+  return { ...(SLUICE_URL ? { url: SLUICE_URL } : {}), ...(SLUICE_KEY ? { key: SLUICE_KEY } : {}) };
+}
+
+/** The settings of another file than the one the environment names. @throws ConfigurationError */
+export function loadSettingsOf(file: string, environment: Environment = process.env): Settings {
+  return loadSettings({ ...environment, SLUICE_CONFIG: file });
+}

@@ -17,6 +17,7 @@ import { OperationsServer } from '#shared/telemetry/operations-server.ts';
 import { startTracing } from '#shared/telemetry/tracing.ts';
 import { fillEmptyKeys } from './development-key.ts';
 import { runProcess } from './run-process.ts';
+import { reachableHost, removeRunningFile, writeRunningFile } from './running-file.ts';
 import { routeToSimulator, SimulatorProcess } from './simulator-process.ts';
 import { SettingsWatcher } from './watch-settings.ts';
 
@@ -66,12 +67,17 @@ async function createAllInOne(settings: Settings, shownKey: string, log: Logger)
       const route = (read: Settings) =>
         simulator && !hasCredential(read) ? routeToSimulator(read, simulator.url) : read;
       const redisUrl = redisServer?.url ?? settings.redis.url!;
-      const { services, ingress } = await createApps(settings, route, redisUrl, log);
+      const { services, ingress, operations } = await createApps(settings, route, redisUrl, log);
       await lifecycle.start(services);
-      const host = settings.http.host === '0.0.0.0' ? '127.0.0.1' : settings.http.host;
-      say(greeting(`http://${host}:${ingress.port}`, shownKey, simulator !== undefined));
+      const url = `http://${reachableHost(settings.http.host)}:${ingress.port}`;
+      const operationsUrl = `http://${reachableHost(settings.operations.host)}:${operations.port}`;
+      await writeRunningFile(settings.redis.data_dir, { url, operationsUrl, key: shownKey });
+      say(greeting(url, shownKey, simulator !== undefined));
     },
-    stop: () => lifecycle.stop(),
+    async stop() {
+      await removeRunningFile(settings.redis.data_dir);
+      await lifecycle.stop();
+    },
   };
 }
 
@@ -97,7 +103,7 @@ async function createApps(
   const operations = new OperationsServer({ ...settings.operations, metrics, probe: ingress.probe });
   const read = async () => route((await fillEmptyKeys(loadSettings())).settings);
   const watcher = new SettingsWatcher({ live, read, log, metrics });
-  return { ingress, services: [worker, ingress, operations, watcher] };
+  return { ingress, operations, services: [worker, ingress, operations, watcher] };
 }
 
 try {

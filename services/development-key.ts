@@ -1,18 +1,24 @@
-import { randomBytes } from 'node:crypto';
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Settings } from '#config/schema.ts';
+import { systemRandom } from '#shared/kernel/random.ts';
+import { newVirtualKey } from '#shared/tenants/virtual-keys.ts';
 
-const keyBytes = 24;
+const fileIn = (dataDir: string) => join(dataDir, 'development-key');
 
-/** The key kept in the data folder; made at the first start, readable by its owner only. */
+/** The key kept in the data folder, if one was made. */
+export async function keptDevelopmentKey(dataDir: string): Promise<string | undefined> {
+  const kept = await readFile(fileIn(dataDir), 'utf8').catch(() => undefined);
+  return kept?.trim() || undefined;
+}
+
+/** The same, made at the first start, readable by its owner only. */
 async function developmentKey(dataDir: string): Promise<string> {
-  const file = join(dataDir, 'development-key');
-  const kept = await readFile(file, 'utf8').catch(() => undefined);
-  if (kept) return kept.trim();
-  const made = `sk-sl-${randomBytes(keyBytes).toString('base64url')}`;
+  const kept = await keptDevelopmentKey(dataDir);
+  if (kept) return kept;
+  const made = newVirtualKey(systemRandom);
   await mkdir(dataDir, { recursive: true, mode: 0o700 });
-  await writeFile(file, `${made}\n`, { mode: 0o600 });
+  await writeFile(fileIn(dataDir), `${made}\n`, { mode: 0o600 });
   return made;
 }
 

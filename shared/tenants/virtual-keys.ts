@@ -1,10 +1,18 @@
 import { hash } from 'node:crypto';
 import type { Settings } from '#config/schema.ts';
+import type { Random } from '#shared/kernel/random.ts';
 
 /** Who a virtual key acts for. */
 export interface Identity {
   tenant: string;
   keyId: string;
+}
+
+const keyBytes = 24;
+
+/** A key that nobody can guess. */
+export function newVirtualKey(random: Random): string {
+  return `sk-sl-${Buffer.from(random.bytes(keyBytes)).toString('base64url')}`;
 }
 
 const digest = (key: string) => hash('sha256', key, 'hex');

@@ -1,0 +1,54 @@
+import type { Settings } from '#config/schema.ts';
+import type { Clock } from '#shared/kernel/clock.ts';
+import type { Random } from '#shared/kernel/random.ts';
+import type { CliError, ExitCode } from './cli-error.ts';
+import { SluiceClient } from './sluice-client.ts';
+
+/** Options that every command takes. */
+export interface CommonOptions {
+  json?: boolean;
+  url?: string;
+  key?: string;
+  operationsUrl?: string;
+}
+
+/** Where to reach Sluice. */
+export interface Target {
+  url: string;
+  key: string;
+  operationsUrl: string;
+}
+
+/** What a command gets from the start of the process: nothing of it reads the environment by itself. */
+export interface CliContext {
+  clock: Clock;
+  random: Random;
+  /** Writes lines to the standard output: what was asked for. */
+  print: (text: string) => void;
+  /** Writes a line to the standard error: what happens meanwhile. */
+  say: (text: string) => void;
+  /** Whether a person watches the standard error, and the standard output. */
+  watched: boolean;
+  printWatched: boolean;
+  /** The configuration file. */
+  configFile: string;
+  /** PATH. */
+  executablePath: string;
+  /** Reads that file, or another one. @throws CliError */
+  loadSettings: (file?: string) => Settings;
+  /** The target of the options, the environment, the Sluice that runs here, or the configuration. @throws CliError */
+  findTarget: (options: CommonOptions) => Promise<Target>;
+  /** Sets what the process ends with. */
+  end: (code: ExitCode) => void;
+}
+
+export async function openClient(context: CliContext, options: CommonOptions): Promise<SluiceClient> {
+  const { clock, say } = context;
+  return new SluiceClient({ ...(await context.findTarget(options)), clock, say });
+}
+
+/** An error as the user reads it. */
+export function errorText({ message, hint, code }: CliError, json: boolean): string {
+  if (json) return JSON.stringify({ error: { code: code ?? null, message, hint: hint ?? null } });
+  return hint ? `${message}\n  ${hint}` : message;
+}

@@ -1,0 +1,33 @@
+/** Rows as aligned columns under their headings; the last column is not padded. */
+export function formatTable(headings: readonly string[], rows: readonly (readonly string[])[]): string {
+  const all = [headings, ...rows];
+  const widths = headings.map((_heading, column) =>
+    Math.max(...all.map((row) => (row[column] ?? '').length)),
+  );
+  return all
+    .map((row) =>
+      row
+        .map((cell, column) => (column === row.length - 1 ? cell : cell.padEnd(widths[column]!)))
+        .join('  ')
+        .trimEnd(),
+    )
+    .join('\n');
+}
+
+const steps = [
+  [86_400, 'd'],
+  [3_600, 'h'],
+  [60, 'min'],
+] as const;
+
+/** A time span in its two largest units' worth: `3 h 20 min`, `12 s`. */
+export function formatSpan(ms: number): string {
+  const seconds = Math.max(0, Math.round(ms / 1_000));
+  for (const [index, [unit, name]] of steps.entries()) {
+    if (seconds < unit) continue;
+    const [lesser, lesserName] = steps[index + 1] ?? [1, 's'];
+    const rest = Math.floor((seconds % unit) / lesser);
+    return `${Math.floor(seconds / unit)} ${name}${rest > 0 ? ` ${rest} ${lesserName}` : ''}`;
+  }
+  return `${seconds} s`;
+}
