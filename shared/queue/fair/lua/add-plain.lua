@@ -26,13 +26,13 @@ local ticket = {
 }
 local priority = options['priority'] or 0
 call('HMSET', jobKey, 'name', arg.name, 'data', arg.data, 'opts', cjson.encode(options), 'timestamp', arg.timestamp,
-  'delay', 0, 'priority', priority, 'ticket', entries.formatTicket(ticket))
+  'delay', '0', 'priority', textOf(priority), 'ticket', entries.formatTicket(ticket))
 local blockedUntil = entries.enterLane(jobId, ticket, priority)
 if pool.loaded then pool.write() end
 
 -- While a head waits for its ceilings, an idle worker need only know until when.
 local meta = call('HMGET', key.meta, 'paused', 'concurrency')
 if not meta[1] and not (meta[2] and call('LLEN', key.active) >= tonumber(meta[2])) then
-  if blockedUntil > nowMs then call('ZADD', key.marker, blockedUntil, '2') else call('ZADD', key.marker, 0, '0') end
+  if blockedUntil > nowMs then call('ZADD', key.marker, blockedUntil, '2') else call('ZADD', key.marker, '0', '0') end
 end
 return jobId

@@ -20,6 +20,7 @@
 --- @include "hand-out"
 --- @include "finish-plainly"
 
+pool.read()
 local status, grant = finishPlainly(arg.leavingJobId)
 if status ~= 0 then return { status } end
 grants.settle(arg.leavingJobId, grant, tonumber(arg.usedInput), tonumber(arg.usedOutput),

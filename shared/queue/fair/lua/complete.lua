@@ -22,6 +22,6 @@ local status, grant = finishPlainly(arg.leavingJobId)
 if status ~= 0 then return status end
 local freed = grants.settle(arg.leavingJobId, grant, tonumber(arg.usedInput), tonumber(arg.usedOutput),
   arg.unused, false)
-if freed and call('HEXISTS', key.meta, 'paused') == 0 then call('ZADD', key.marker, 0, '0') end
+if freed and call('HEXISTS', key.meta, 'paused') == 0 then call('ZADD', key.marker, '0', '0') end
 pool.write()
 return 0

@@ -15,6 +15,7 @@
 --- @include "foreign"
 
 local state = pool.read()
+pool.ownConfig()
 local changes, charged = {}, {}
 local scope
 for _, credential in ipairs(state.config.credentials) do

@@ -16,7 +16,7 @@ function entries.joinLanes(tenant, sequence)
   local laneKey = key.lanePrefix .. tenant
   local lane = call('HMGET', laneKey, 'member', 'parked', 'counter')
   if lane[1] or lane[2] then return end
-  local first = call('ZRANGE', key.lanes, 0, 0, 'WITHSCORES')
+  local first = call('ZRANGE', key.lanes, '0', '0', 'WITHSCORES')
   local lift = tonumber(first[2] or (pool.loaded and pool.virtualTime) or call('HGET', key.pool, 'virtualTime') or 0)
   local member = entries.memberOf(sequence, tenant)
   call('ZADD', key.lanes, math.max(tonumber(lane[3] or 0), lift), member)
@@ -26,7 +26,7 @@ end
 
 -- A parked lane may try again; dispatch parks it anew if it is still not eligible.
 function entries.unparkLane(tenant)
-  local head = call('ZRANGE', key.jobsPrefix .. tenant, 0, 0)[1]
+  local head = call('ZRANGE', key.jobsPrefix .. tenant, '0', '0')[1]
   call('HDEL', key.lanePrefix .. tenant, 'parked')
   call('SREM', key.parked, tenant)
   if head then entries.joinLanes(tenant, tonumber(string.sub(head, 1, 12), 16)) end
@@ -42,7 +42,7 @@ function entries.enterLane(jobId, ticket, priority)
   entries.joinLanes(ticket.tenant, ticket.sequence)
   -- While a head waits for its ceilings nobody looks; a job that is now the head of its lane may fit earlier.
   local blockedUntil = pool.loaded and pool.blockedUntil or tonumber(call('HGET', key.pool, 'blockedUntil') or 0)
-  if blockedUntil > nowMs and call('ZRANGE', key.jobsPrefix .. ticket.tenant, 0, 0)[1] == member then
+  if blockedUntil > nowMs and call('ZRANGE', key.jobsPrefix .. ticket.tenant, '0', '0')[1] == member then
     pool.unblock()
     return 0
   end

@@ -10,7 +10,7 @@ local function finishPlainly(jobId)
   if job[2] or job[3] or call('EXISTS', jobKey .. ':dependencies', jobKey .. ':unsuccessful') > 0 then return 1 end
   local token = call('GET', lockKey)
   if token ~= arg.tokenHeld then return token and -6 or -2 end
-  if call('LREM', key.active, -1, jobId) == 0 then
+  if call('LREM', key.active, '-1', jobId) == 0 then
     call('DEL', lockKey)
     return -3
   end

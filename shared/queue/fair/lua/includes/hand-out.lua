@@ -14,8 +14,13 @@ local dispatch = {
 
 -- Whether BullMQ put something where it is to be taken in from.
 function dispatch.hasIntake()
-  return call('LLEN', key.wait) > 0 or call('ZCOUNT', key.prioritized, 0, '+inf') > 0
-    or #call('ZRANGEBYSCORE', key.delayed, 0, (nowMs + 1) * 0x1000 - 1, 'LIMIT', 0, 1) > 0
+  if call('ZCOUNT', key.prioritized, '0', '+inf') > 0 then return true end
+  if call('EXISTS', key.wait, key.delayed) == 0 then
+    pool.nothingDelayed = true
+    return false
+  end
+  return call('LLEN', key.wait) > 0
+    or #call('ZRANGEBYSCORE', key.delayed, '0', textOf((nowMs + 1) * 0x1000 - 1), 'LIMIT', '0', '1') > 0
 end
 
 -- How many more jobs BullMQ's own settings allow now: its pause, its concurrency, its limiter; how long the limiter
@@ -33,7 +38,7 @@ end
 
 -- The lane that is next, unless it is not eligible: then it is parked. A table of what serving it needs.
 function dispatch.nextLane(tenants)
-  local first = call('ZRANGE', key.lanes, 0, 0, 'WITHSCORES')
+  local first = call('ZRANGE', key.lanes, '0', '0', 'WITHSCORES')
   if not first[1] then return nil, 'empty' end
   local tenant = lanes.nameOf(first[1])
   local lane = tenants[tenant]
@@ -68,9 +73,9 @@ function dispatch.activate(jobId, fields, starts, grant, token)
   if token ~= '0' then call('SET', jobKey .. ':lock', token, 'PX', arg.lockMs) end
   local named = arg.workerName ~= ''
   if named then
-    call('HSET', jobKey, 'processedOn', nowMs, 'ats', starts, 'grant', grant, 'pb', arg.workerName)
+    call('HSET', jobKey, 'processedOn', nowText, 'ats', textOf(starts), 'grant', grant, 'pb', arg.workerName)
   else
-    call('HSET', jobKey, 'processedOn', nowMs, 'ats', starts, 'grant', grant)
+    call('HSET', jobKey, 'processedOn', nowText, 'ats', textOf(starts), 'grant', grant)
   end
   local last = #fields
   fields[last + 1], fields[last + 2], fields[last + 3], fields[last + 4] = 'processedOn', nowMs, 'ats', starts
@@ -85,7 +90,7 @@ end
 function dispatch.serve(tenants, token)
   local lane, outcome = dispatch.nextLane(tenants)
   if not lane then return nil, outcome end
-  local heads = call('ZRANGE', lane.jobsKey, 0, 1)
+  local heads = call('ZRANGE', lane.jobsKey, '0', '1')
   local jobId = heads[1] and lanes.nameOf(heads[1])
   local fields = jobId and call('HGETALL', key.jobPrefix .. jobId) or {}
   local ticketText, starts, isFailing
@@ -119,6 +124,7 @@ function dispatch.serve(tenants, token)
   pool.virtualTime = math.max(pool.virtualTime, lane.counter)
   lane.started = lane.started + 1
   local counter = lane.counter + cost / lane.weight
+  pool.laneGoesOn = heads[2] ~= nil
   if heads[2] then
     call('ZADD', key.lanes, counter, lane.member)
   else
@@ -126,21 +132,21 @@ function dispatch.serve(tenants, token)
   end
   local grant = grants.pack(lane.tenant, lane.weight, cost, credential, scope, reservation)
   dispatch.activate(jobId, fields, (starts or 0) + 1, grant, token)
-  return { fields, jobId, pool.nowMs .. ' ' .. credential, leases.memberOf(scope, jobId, lane.tenant) }
+  return { fields, jobId, textOf(pool.nowMs) .. ' ' .. credential, leases.memberOf(scope, jobId, lane.tenant) }
 end
 
 -- What all jobs of a call have in common is written once.
 function dispatch.writeStarted(jobs, tenants, limiterDurationMs)
   if #jobs == 0 then return end
-  local ids, ends, endMs = {}, {}, nowMs + pool.config.leaseMs
+  local ids, ends, endText = {}, {}, textOf(nowMs + pool.config.leaseMs)
   for index, job in ipairs(jobs) do
     ids[index] = job[2]
-    ends[2 * index - 1], ends[2 * index], job[4] = endMs, job[4], nil
+    ends[2 * index - 1], ends[2 * index], job[4] = endText, job[4], nil
   end
   call('LPUSH', key.active, unpack(ids))
   call('ZADD', key.leases, unpack(ends))
   for _, lane in pairs(tenants) do
-    if lane.started > 0 then call('HINCRBY', lane.key, 'running', lane.started) end
+    if lane.started > 0 then call('HINCRBY', lane.key, 'running', textOf(lane.started)) end
   end
   if limiterDurationMs and call('INCRBY', key.limiter, #jobs) == #jobs then
     call('PEXPIRE', key.limiter, math.floor(math.abs(limiterDurationMs)))
@@ -148,17 +154,18 @@ function dispatch.writeStarted(jobs, tenants, limiterDurationMs)
 end
 
 function dispatch.tokenAt(index)
-  return arg.tokenFrom == '' and arg.tokenPrefix or arg.tokenPrefix .. (arg.tokenFrom + index)
+  return arg.tokenFrom == '' and arg.tokenPrefix or arg.tokenPrefix .. textOf(arg.tokenFrom + index)
 end
 
 function dispatch.nextDelayedMs()
-  local score = call('ZRANGE', key.delayed, 0, 0, 'WITHSCORES')[2]
+  if pool.nothingDelayed then return nil end
+  local score = call('ZRANGE', key.delayed, '0', '0', 'WITHSCORES')[2]
   return score and math.floor(tonumber(score) / 0x1000)
 end
 
 -- Something may fit that did not, and this caller takes nothing: an idle worker is to look.
 function dispatch.wakeIdle()
-  if call('HEXISTS', key.meta, 'paused') == 0 then call('ZADD', key.marker, 0, '0') end
+  if call('HEXISTS', key.meta, 'paused') == 0 then call('ZADD', key.marker, '0', '0') end
 end
 
 --[[
@@ -185,8 +192,8 @@ function dispatch.handOut(count)
 
   -- Idle workers learn what this call leaves behind, and this one, if it has places left, when to come back.
   local blocked, dueMs = pool.blockedUntil > nowMs, nil
-  if leftOver or (not blocked and outcome ~= 'empty' and call('ZCARD', key.lanes) > 0) then
-    call('ZADD', key.marker, 0, '0')
+  if leftOver or (not blocked and outcome ~= 'empty' and (pool.laneGoesOn or call('ZCARD', key.lanes) > 0)) then
+    call('ZADD', key.marker, '0', '0')
   else
     dueMs = dispatch.nextDelayedMs()
     if dueMs and #jobs > 0 then call('ZADD', key.marker, dueMs, '1') end

@@ -54,12 +54,12 @@ function lanes.jobLeft(tenant, released, delta)
   if delta ~= 0 and lane[1] then
     local counter = tonumber(call('ZINCRBY', key.lanes, delta, lane[1]))
     if counter < tonumber(lane[3]) then call('ZADD', key.lanes, lane[3], lane[1]) end
-    if lane[4] then call('HSET', laneKey, 'running', math.max(0, running)) end
+    if lane[4] then call('HSET', laneKey, 'running', textOf(math.max(0, running))) end
   elseif delta ~= 0 and lane[2] then
     local counter = math.max(tonumber(lane[2]) + delta, tonumber(lane[3]))
-    call('HSET', laneKey, 'running', math.max(0, running), 'counter', counter)
+    call('HSET', laneKey, 'running', textOf(math.max(0, running)), 'counter', counter)
   elseif lane[4] then
-    call('HSET', laneKey, 'running', math.max(0, running))
+    call('HSET', laneKey, 'running', textOf(math.max(0, running)))
   end
   if lane[5] then entries.unparkLane(tenant) end
   return lane[5] and true

@@ -4,7 +4,7 @@
 
   key.leases  zset  `<scope>\n<job id>\n<tenant>` by the time it ends; `-` for no scope
 ]]
-local leases = { endedMax = 20 }
+local leases = { endedMax = '20' }
 
 function leases.memberOf(scope, jobId, tenant) return scope .. '\n' .. jobId .. '\n' .. tenant end
 
@@ -14,12 +14,12 @@ function leases.release(scope, jobId, tenant, delta)
   local released = call('ZREM', key.leases, leases.memberOf(scope, jobId, tenant)) == 1
   local unparked = lanes.jobLeft(tenant, released, delta)
   if scope == '-' then return unparked end
-  if released then pool.addRunning(scope, -1) end
+  if released then pool.addRunning(scope, '-1') end
   return pool.unblock() or unparked
 end
 
 function leases.releaseEnded()
-  for _, lease in ipairs(call('ZRANGEBYSCORE', key.leases, '-inf', nowMs, 'LIMIT', 0, leases.endedMax)) do
+  for _, lease in ipairs(call('ZRANGEBYSCORE', key.leases, '-inf', nowText, 'LIMIT', '0', leases.endedMax)) do
     local scope, jobId, tenant = string.match(lease, '^([^\n]*)\n([^\n]*)\n(.*)$')
     leases.release(scope, jobId, tenant, 0)
   end

@@ -30,16 +30,43 @@ local function followClockBack()
   pool.changed = true
 end
 
+-- What the texts of a pool say, as it was unpacked or packed last, by queue: as long as the text is the same it need not
+-- be unpacked again, which takes longer than all commands of a dispatch. Nothing but a shortcut: what holds is the text.
+local memories, memoriesMax, memoriesHeld = {}, 100, 0
+
+local function memoryOf(queue)
+  local memory = memories[queue]
+  if memory then return memory end
+  if memoriesHeld >= memoriesMax then memories, memoriesHeld = {}, 0 end
+  memory = {}
+  memories[queue], memoriesHeld = memory, memoriesHeld + 1
+  return memory
+end
+
+local function readConfig(memory, text)
+  if not text then return unlimited() end
+  if memory.configText ~= text then memory.configText, memory.config = text, cmsgpack.unpack(text) end
+  return memory.config
+end
+
+-- The ceilings are changed in place, so what is remembered of them is no longer true until pool.write.
+local function readCeilings(memory, text)
+  local ceilings = memory.ceilingsText == text and memory.ceilings or cmsgpack.unpack(text)
+  memory.ceilingsText, memory.ceilings = nil, nil
+  return ceilings
+end
+
 function pool.read()
   if pool.loaded then return pool end
+  local memory = memoryOf(key.pool)
   local fields = call('HMGET', key.pool, 'config', 'ceilings', 'virtualTime', 'blockedUntil')
   pool.loaded, pool.changed, pool.nowMs = true, false, nowMs
-  pool.config = fields[1] and cmsgpack.unpack(fields[1]) or unlimited()
+  pool.config = readConfig(memory, fields[1])
   pool.virtualTime, pool.blockedUntil = tonumber(fields[3] or 0), tonumber(fields[4] or 0)
   pool.storedVirtualTime, pool.storedBlockedUntil = pool.virtualTime, pool.blockedUntil
   pool.limited = #pool.config.credentials > 0
   if fields[2] then
-    pool.ceilings = cmsgpack.unpack(fields[2])
+    pool.ceilings = readCeilings(memory, fields[2])
     if nowMs < pool.ceilings.seenMs - heldClockMs then
       followClockBack()
     else
@@ -54,18 +81,27 @@ end
 function pool.write()
   if not pool.loaded then return end
   if pool.changed then
-    call('HSET', key.pool, 'virtualTime', pool.virtualTime, 'blockedUntil', pool.blockedUntil,
-      'ceilings', cmsgpack.pack(pool.ceilings))
+    local text = cmsgpack.pack(pool.ceilings)
+    call('HSET', key.pool, 'virtualTime', pool.virtualTime, 'blockedUntil',
+      pool.blockedUntil == 0 and '0' or pool.blockedUntil, 'ceilings', text)
+    local memory = memoryOf(key.pool)
+    memory.ceilingsText, memory.ceilings = text, pool.ceilings
   elseif pool.virtualTime ~= pool.storedVirtualTime or pool.blockedUntil ~= pool.storedBlockedUntil then
     call('HSET', key.pool, 'virtualTime', pool.virtualTime, 'blockedUntil', pool.blockedUntil)
   end
+end
+
+-- The configuration as a copy of this call's own, for whoever changes it.
+function pool.ownConfig()
+  pool.read().config = cmsgpack.unpack(cmsgpack.pack(pool.config))
+  return pool.config
 end
 
 -- What waits for its ceilings may fit earlier than was thought. True when somebody waits.
 function pool.unblock()
   local blockedUntil = pool.loaded and pool.blockedUntil or tonumber(call('HGET', key.pool, 'blockedUntil') or 0)
   if blockedUntil == 0 then return false end
-  if pool.loaded then pool.blockedUntil = 0 else call('HSET', key.pool, 'blockedUntil', 0) end
+  if pool.loaded then pool.blockedUntil = 0 else call('HSET', key.pool, 'blockedUntil', '0') end
   return true
 end
 

@@ -116,7 +116,7 @@ function reserve.charge(credential, reservation)
   for _, ceiling in ipairs(pool.config.scopes[credential.scope] or {}) do
     if ceiling.dimension ~= limits.concurrency then limits.charge(ceiling, reservation[ceiling.dimension]) end
   end
-  pool.addRunning(credential.scope, 1)
+  pool.addRunning(credential.scope, '1')
   local ceilings = pool.ceilings
   ceilings.uses = ceilings.uses + 1
   ceilings.used[credential.id] = ceilings.uses
