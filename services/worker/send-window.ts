@@ -6,8 +6,12 @@ export interface GrantTiming {
   maxAgeMs: number;
 }
 
-/** Late grants in a row that are given back; the next is sent all the same, or an overloaded process would send none. */
-const givenBackInRowMax = 4;
+/**
+ * A stall's worth of late grants is given back, and beyond it one for every ten that are sent: a process that is always
+ * late only shifts its windows, and giving everything back would leave the ceiling unused.
+ */
+const givenBackMax = 64;
+const givenBackShare = 0.1;
 
 /**
  * Keeps requests in the window their grant was counted in. What was long on its way (a busy process, a slow Redis)
@@ -17,7 +21,8 @@ const givenBackInRowMax = 4;
 export class SendWindow {
   readonly #clock: Clock;
   readonly #timing: GrantTiming | undefined;
-  #givenBackInRow = 0;
+  /** How many late grants may be given back. */
+  #credit = givenBackMax;
 
   /** Without a timing nothing is held and nothing is late. */
   constructor(clock: Clock, timing: GrantTiming | undefined) {
@@ -32,11 +37,11 @@ export class SendWindow {
     const earlyMs = askedMs + holdMs - this.#clock.monotonicMs();
     if (earlyMs > 0) await this.#clock.sleep(earlyMs);
     const late = this.#clock.monotonicMs() - askedMs > maxAgeMs;
-    if (late && this.#givenBackInRow < givenBackInRowMax) {
-      this.#givenBackInRow++;
+    if (late && this.#credit >= 1) {
+      this.#credit--;
       return false;
     }
-    this.#givenBackInRow = 0;
+    this.#credit = Math.min(givenBackMax, this.#credit + givenBackShare);
     return true;
   }
 }
