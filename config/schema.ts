@@ -4,6 +4,7 @@ import { operationsSchema, redisSchema, reloadSchema, simulatorSchema } from './
 import { count, milliseconds, name, port, seconds } from './setting-types.ts';
 import { blobsSchema, filesSchema } from './storage-schema.ts';
 import { repliesSchema, streamsSchema } from './stream-schema.ts';
+import { webhooksSchema } from './webhook-schema.ts';
 
 const dayMs = 86_400_000;
 const daySeconds = 86_400;
@@ -313,6 +314,7 @@ export const settingsSchema = z.strictObject({
   files: filesSchema,
   streams: streamsSchema,
   workers: workersSchema,
+  webhooks: webhooksSchema,
   telemetry: telemetrySchema,
   providers: z.record(name, providerSchema).describe('Providers by name.'),
   customers: z.record(name, customerSchema).superRefine(refuseSharedKeys).describe('Tenants by name.'),

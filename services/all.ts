@@ -1,5 +1,5 @@
 // Everything in one process: an embedded Redis unless REDIS_URL names one, the provider simulator unless a provider
-// key is configured, one ingress, one worker. `npm start` runs this.
+// key is configured, one ingress, one worker, one webhook service. `npm start` runs this.
 import { join } from 'node:path';
 import { executablePath, loadSettings } from '#config/load.ts';
 import type { Settings } from '#config/schema.ts';
@@ -91,19 +91,21 @@ async function createApps(
   log: Logger,
 ) {
   // Imported after tracing has started, so that it sees Fastify's HTTP server.
-  const [{ createIngressApp }, { createWorkerApp }] = await Promise.all([
+  const [{ createIngressApp }, { createWorkerApp }, { createWebhookApp }] = await Promise.all([
     import('./ingress/app.ts'),
     import('./worker/app.ts'),
+    import('./webhook/app.ts'),
   ]);
   const metrics = createMetrics({ processMetrics: true });
   const live = new LiveValue(route(settings));
   const common = { live, redisUrl, log, metrics, clock: systemClock };
   const ingress = createIngressApp(common);
   const worker = createWorkerApp({ ...common, pools: ['*'], random: systemRandom });
+  const webhook = createWebhookApp({ ...common, settings: route(settings), random: systemRandom });
   const operations = new OperationsServer({ ...settings.operations, metrics, probe: ingress.probe });
   const read = async () => route((await fillEmptyKeys(loadSettings())).settings);
   const watcher = new SettingsWatcher({ live, read, log, metrics });
-  return { ingress, operations, services: [worker, ingress, operations, watcher] };
+  return { ingress, operations, services: [worker, webhook, ingress, operations, watcher] };
 }
 
 try {

@@ -4,6 +4,9 @@ import { validatorCompiler } from 'fastify-type-provider-zod';
 import type { Settings } from '#config/schema.ts';
 import { FileStore } from '#shared/batches/file-store.ts';
 import { openBlobs } from '#shared/blobs/open-blobs.ts';
+import { DeliveryStore } from '#shared/deliveries/delivery-store.ts';
+import { EndpointStore } from '#shared/deliveries/endpoint-store.ts';
+import { plainSecrets } from '#shared/deliveries/secret-box.ts';
 import { JobStore } from '#shared/jobs/job-store.ts';
 import type { Clock } from '#shared/kernel/clock.ts';
 import { describeError } from '#shared/kernel/errors.ts';
@@ -33,6 +36,7 @@ import { fileRoutes } from './routes/files.ts';
 import { healthRoutes } from './routes/health.ts';
 import { jobRoutes } from './routes/jobs.ts';
 import { modelRoutes } from './routes/models.ts';
+import { webhookRoutes } from './routes/webhook-endpoints.ts';
 import { StoreGuard } from './store-guard.ts';
 import { BlobSweeper } from './sweep-blobs.ts';
 
@@ -135,6 +139,8 @@ async function buildParts(
     log,
     files: new FileStore(redis),
     blobs: await openBlobs(settings),
+    endpoints: new EndpointStore({ redis, settings: settings.webhooks, secrets: plainSecrets }),
+    deliveries: new DeliveryStore(redis, settings.webhooks),
     queueOf: (provider, pool) => queues.of({ provider, pool }),
   };
   const virtualKeys = derive(live, ({ customers }) => new VirtualKeys(customers));
@@ -175,6 +181,7 @@ async function buildHttp(
     eventRoutes(authenticated, parts);
     modelRoutes(authenticated, parts);
     await authenticated.register(async (forms) => fileRoutes(forms, parts));
+    webhookRoutes(authenticated, parts);
   });
   return app;
 }

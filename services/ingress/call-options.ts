@@ -19,6 +19,8 @@ export interface CallOptions {
   delivery: Delivery;
   deadlineSeconds: number | undefined;
   runAtMs: number | undefined;
+  /** Endpoint id or URL that is to hear of the end of the job, not checked yet. */
+  webhook: string | undefined;
   /** Whether a caller that hangs up leaves its job running. */
   continueOnDisconnect: boolean;
 }
@@ -125,8 +127,6 @@ export function readCallOptions(
   nowMs: number,
 ): CallOptions {
   const header = (name: string) => one(headers[name]);
-  if (header('x-sluice-webhook') !== undefined)
-    throw invalid('x-sluice-webhook', 'webhooks are not available yet');
   const deadlineSeconds = readDeadline(header('x-sluice-deadline'), jobs.deadline_max_seconds);
   const latestMs = nowMs + (deadlineSeconds ?? jobs.deadline_max_seconds) * 1_000;
   return {
@@ -136,6 +136,7 @@ export function readCallOptions(
     delivery: readChoice(header('x-sluice-delivery'), 'x-sluice-delivery', deliveries, 'retry'),
     deadlineSeconds,
     runAtMs: readRunAt(header('x-sluice-run-at'), 'x-sluice-run-at', latestMs),
+    webhook: header('x-sluice-webhook'),
     continueOnDisconnect:
       readChoice(
         header('x-sluice-on-disconnect'),

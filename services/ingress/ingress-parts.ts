@@ -1,5 +1,7 @@
 import type { FileStore } from '#shared/batches/file-store.ts';
 import type { BlobStore } from '#shared/blobs/blob-store.ts';
+import type { DeliveryStore } from '#shared/deliveries/delivery-store.ts';
+import type { EndpointStore } from '#shared/deliveries/endpoint-store.ts';
 import type { AcceptJobParts } from './accept-job.ts';
 import type { CancelJobParts } from './cancel-job.ts';
 import type { ModelTable } from './model-table.ts';
@@ -10,4 +12,6 @@ export interface IngressParts extends AcceptJobParts, CancelJobParts {
   readonly models: ModelTable;
   files: FileStore;
   blobs: BlobStore;
+  endpoints: EndpointStore;
+  deliveries: DeliveryStore;
 }

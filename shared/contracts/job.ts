@@ -70,4 +70,6 @@ export interface JobRequest {
   tokens: TokenEstimate;
   /** Whether the provider is asked to stream; undefined: the answer comes whole. */
   stream?: StreamMode | undefined;
+  /** Endpoint id or URL that is to hear of the end of this job. */
+  webhook?: string | undefined;
 }

@@ -33,6 +33,7 @@ export const viewFields = [
   'delivery',
   'notBeforeMs',
   'tokens',
+  'webhook',
 ] as const;
 
 /** One job as it stands. Times are milliseconds since the epoch by Redis' clock. */
@@ -62,6 +63,8 @@ export interface JobView {
   priority: number;
   delivery: Delivery;
   tokens: TokenEstimate;
+  /** Endpoint or URL that hears of the end of this job, beside those that subscribed. */
+  webhook: string | undefined;
 }
 
 type Values = Record<(typeof viewFields)[number], string | null>;
@@ -102,6 +105,7 @@ export function viewOf(tenant: string, id: string, values: readonly (string | nu
     priority: Number(field.priority),
     delivery: field.delivery as Delivery,
     tokens: jsonOr<TokenEstimate>(field.tokens) ?? { input: 0, output: 0, max: 0, linear: 0 },
+    webhook: field.webhook ?? undefined,
   };
 }
 
@@ -179,6 +183,7 @@ export function requestFields(request: JobRequest, runAtMs: number | undefined):
     'tokens',
     JSON.stringify(request.tokens),
     ...(request.stream === undefined ? [] : ['stream', request.stream]),
+    ...(request.webhook === undefined ? [] : ['webhook', request.webhook]),
     ...(runAtMs === undefined ? [] : ['runAtMs', String(runAtMs)]),
   ];
 }

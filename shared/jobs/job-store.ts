@@ -8,6 +8,7 @@ import {
   type Usage,
 } from '#shared/contracts/job.ts';
 import type { Outcome, OutcomeHead } from '#shared/contracts/outcome.ts';
+import { jobEvent, messageIdOf, outboxHoldMs } from '#shared/contracts/webhook.ts';
 import { type RedisConnection, storeError } from '#shared/redis/connection.ts';
 import { keys } from '#shared/redis/keys.ts';
 import { runScript } from '#shared/redis/script.ts';
@@ -233,6 +234,7 @@ export class JobStore {
   async settle(settlement: Settlement): Promise<Settled> {
     const { tenant, head, usage, attempt } = settlement;
     const teaches = usage !== undefined && settlement.state === 'succeeded';
+    const messageId = messageIdOf(head.job);
     const [kind, detail] = await runScript(this.#redis, scripts.settleScript, {
       keys: {
         record: keys.job(tenant, head.job),
@@ -240,10 +242,18 @@ export class JobStore {
         depth: keys.depth(tenant),
         ledger: keys.ledger(tenant),
         learned: keys.learned(tenant),
+        outbox: keys.outbox(tenant),
+        message: keys.webhookMessage(tenant, messageId),
+        subscriptions: keys.webhookSubscriptions(tenant),
       },
       args: {
         suppliedNowMs: this.#suppliedNowMs(),
         jobId: head.job,
+        event: jobEvent[settlement.state],
+        messageId,
+        outboxHoldMs,
+        outboxChannel: keys.outboxChannel(),
+        tenant,
         settler: attempt?.attempt ?? '',
         holder: settlement.holder ?? '',
         state: settlement.state,

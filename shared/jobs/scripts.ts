@@ -79,10 +79,15 @@ export const giveBackScript = defineScript({
 
 export const settleScript = defineScript({
   file: lua('settle.lua'),
-  keys: ['record', 'open', 'depth', 'ledger', 'learned'],
+  keys: ['record', 'open', 'depth', 'ledger', 'learned', 'outbox', 'message', 'subscriptions'],
   args: [
     'suppliedNowMs',
     'jobId',
+    'event',
+    'messageId',
+    'outboxHoldMs',
+    'outboxChannel',
+    'tenant',
     'settler',
     'holder',
     'state',

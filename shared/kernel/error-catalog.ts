@@ -75,6 +75,31 @@ export const errorCatalog = {
     anthropicType: 'not_found_error',
     sentence: 'There is no job {job}.',
   },
+  webhook_endpoint_not_found: {
+    ...badRequest,
+    status: 404,
+    anthropicType: 'not_found_error',
+    sentence: 'There is no webhook endpoint {endpoint}.',
+  },
+  webhook_delivery_not_found: {
+    ...badRequest,
+    status: 404,
+    anthropicType: 'not_found_error',
+    sentence: 'There is no delivery {delivery} of this endpoint, or its message is no longer kept.',
+  },
+  webhook_url_refused: { ...badRequest, sentence: 'The webhook URL is refused: {reason}.' },
+  too_many_webhook_endpoints: {
+    ...badRequest,
+    status: 409,
+    sentence: 'A tenant may have {limit} webhook endpoints; delete one first.',
+  },
+  webhook_backlog_full: {
+    status: 429,
+    type: 'rate_limit_error',
+    anthropicType: 'rate_limit_error',
+    retryable: true,
+    sentence: 'The endpoint already has {limit} deliveries waiting.',
+  },
   route_not_found: {
     ...badRequest,
     status: 404,

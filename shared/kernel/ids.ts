@@ -9,7 +9,9 @@ let used = pool.length;
  * A new public id: the prefix, an underscore and 128 random bits in hexadecimal. Ids are never sequential, so one
  * tenant cannot guess another's.
  */
-export function newId(prefix: 'job' | 'attempt' | 'ingress' | 'worker' | 'req' | 'file' | 'batch'): string {
+export function newId(
+  prefix: 'job' | 'attempt' | 'ingress' | 'worker' | 'req' | 'file' | 'batch' | 'msg' | 'we',
+): string {
   if (used === pool.length) {
     randomFillSync(pool);
     used = 0;

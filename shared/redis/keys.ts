@@ -29,6 +29,28 @@ export const keys = {
   fileBytes: (tenant: string) => `sl:{${tenant}}:file-bytes`,
   /** String: who removes expired files and forgotten blobs at present. */
   blobSweepLease: () => 'sl:blob-sweeper',
+  /** Sorted set of what the webhook service looks at next, by when: undispatched messages and open deliveries. */
+  outbox: (tenant: string) => `sl:{${tenant}}:outbox`,
+  /** Sorted set of the deliveries that are on their way, by the time of their message. */
+  webhookBacklog: (tenant: string) => `sl:{${tenant}}:hook-backlog`,
+  /** Hash: one webhook message. */
+  webhookMessage: (tenant: string, messageId: string) => `sl:{${tenant}}:hook-message:${messageId}`,
+  /** Hash: one message on its way to one endpoint. Also a prefix, completed by the id. */
+  webhookDelivery: (tenant: string, deliveryId: string) => `sl:{${tenant}}:hook-delivery:${deliveryId}`,
+  /** Sorted set of the tenant's webhook endpoints by age. */
+  webhookEndpoints: (tenant: string) => `sl:{${tenant}}:hooks`,
+  /** Hash: one webhook endpoint. */
+  webhookEndpoint: (tenant: string, endpointId: string) => `sl:{${tenant}}:hook:${endpointId}`,
+  /** Hash of event type to the ids of the endpoints that subscribed to it. */
+  webhookSubscriptions: (tenant: string) => `sl:{${tenant}}:hook-subscriptions`,
+  /** Sorted set: what an endpoint has been sent, by the time of the message. */
+  webhookLog: (tenant: string, endpointId: string) => `sl:{${tenant}}:hook-log:${endpointId}`,
+  /** Sorted set: deliveries of an endpoint that wait for their next attempt, or for the endpoint to be resumed. */
+  webhookWaiting: (tenant: string, endpointId: string) => `sl:{${tenant}}:hook-waiting:${endpointId}`,
+  /** Set of the tenants that use webhooks. */
+  webhookTenants: () => 'sl:hook-tenants',
+  /** Pub/sub channel on which the webhook service hears of tenants whose outbox has something new. */
+  outboxChannel: () => 'sl:outbox',
   /** Set of all tenants that ever had a job. */
   tenants: () => 'sl:tenants',
   /** List: announcements for one ingress process. */

@@ -27,6 +27,10 @@ export interface Metrics extends LimitMetrics {
   settleRetries: Counter;
   swept: Counter<'action'>;
   backgroundErrors: Counter<'part'>;
+  webhookAttempts: Counter<'result'>;
+  webhookSeconds: Histogram;
+  webhookBacklog: Gauge;
+  webhookOldestSeconds: Gauge;
   configReloads: Counter<'result'>;
   configReloadOk: Gauge;
   configPendingRestart: Gauge;
@@ -56,6 +60,7 @@ export function createMetrics(options: { processMetrics: boolean }): Metrics {
     ...jobMetrics(declare),
     ...limitMetrics(counter, gauge),
     ...configurationMetrics(declare),
+    ...webhookMetrics(declare),
   };
 }
 
@@ -163,5 +168,21 @@ function limitMetrics(counter: Declare<'counter'>, gauge: Declare<'gauge'>): Lim
       'credential',
       'ceiling',
     ),
+  };
+}
+
+function webhookMetrics({ counter, gauge, histogram }: ReturnType<typeof declarations>) {
+  return {
+    webhookAttempts: counter(
+      'sluice_webhook_attempts_total',
+      'Attempts to deliver a webhook by result; dropped: too many waited already.',
+      'result',
+    ),
+    webhookSeconds: histogram('sluice_webhook_seconds', 'Time of one attempt to deliver a webhook.'),
+    webhookBacklog: gauge(
+      'sluice_webhook_backlog',
+      'Deliveries on their way, of all tenants; every process reports the whole.',
+    ),
+    webhookOldestSeconds: gauge('sluice_webhook_oldest_seconds', 'Age of the oldest delivery on its way.'),
   };
 }

@@ -4,40 +4,50 @@ local open = KEYS[2]
 local depth = KEYS[3]
 local ledger = KEYS[4]
 local learned = KEYS[5]
+local outbox = KEYS[6]
+local message = KEYS[7]
+local subscriptions = KEYS[8]
 local suppliedNowMs = ARGV[1]
 local jobId = ARGV[2]
-local settler = ARGV[3]
-local holder = ARGV[4]
-local state = ARGV[5]
-local onlyWaiting = ARGV[6]
-local retentionMs = ARGV[7]
-local head = ARGV[8]
-local body = ARGV[9]
-local usage = ARGV[10]
-local attemptRow = ARGV[11]
-local ledgerRowsMax = ARGV[12]
-local learnedField = ARGV[13]
-local usedInput = ARGV[14]
-local usedOutput = ARGV[15]
-local untaught = ARGV[16]
-local learnedMax = ARGV[17]
-local restFrom = 18
+local event = ARGV[3]
+local messageId = ARGV[4]
+local outboxHoldMs = ARGV[5]
+local outboxChannel = ARGV[6]
+local tenant = ARGV[7]
+local settler = ARGV[8]
+local holder = ARGV[9]
+local state = ARGV[10]
+local onlyWaiting = ARGV[11]
+local retentionMs = ARGV[12]
+local head = ARGV[13]
+local body = ARGV[14]
+local usage = ARGV[15]
+local attemptRow = ARGV[16]
+local ledgerRowsMax = ARGV[17]
+local learnedField = ARGV[18]
+local usedInput = ARGV[19]
+local usedOutput = ARGV[20]
+local untaught = ARGV[21]
+local learnedMax = ARGV[22]
+local restFrom = 23
 local nowMs = tonumber(suppliedNowMs)
 if not nowMs then
   local time = redis.call('TIME')
   nowMs = time[1] * 1000 + math.floor(time[2] / 1000)
 end
 -- settle: the end of a job. First writer wins; a later one only leaves a ledger row for what it cost.
--- KEYS  record, open, depth, ledger, learned
--- ARGV  jobId, settler (number of the attempt, or ''), holder ('' = whoever comes first; a token = only while it holds
---       the lease, so that the failure of one attempt does not end a job that another worker runs by now),
+-- A job that somebody wants to hear of by webhook gets its message in the same step.
+-- KEYS  record, open, depth, ledger, learned, outbox, message, subscriptions
+-- ARGV  jobId, event (its type), messageId, outboxHoldMs (how long the record stays for the message to be made from it),
+--       outboxChannel, tenant, settler (number of the attempt, or ''), holder ('' = whoever comes first; a token = only
+--       while it holds the lease, so that the failure of one attempt does not end a job that another worker runs by now),
 --       state (terminal), onlyWaiting ('1' = only if no worker runs it; then no attempt is recorded), retentionMs,
 --       head (JSON), body, usage (JSON or ''), attemptRow (JSON or ''), ledgerRowsMax,
 --       learnedField ('' = nothing to learn), usedInput, usedOutput, untaught, learnedMax; rest = ledger field, value, …
 -- reply {'settled', waiters} | {'already', state} | {'running', owner ('' = nobody)} | {'gone'}
 -- cost  O(size of the body)
-local current, counted, waiters, attempts, owner, settledBy, token, tokens = unpack(redis.call('HMGET', record,
-  'state', 'counted', 'waiters', 'attempts', 'owner', 'settledBy', 'token', 'tokens'))
+local current, counted, waiters, attempts, owner, settledBy, token, tokens, webhook = unpack(redis.call('HMGET', record,
+  'state', 'counted', 'waiters', 'attempts', 'owner', 'settledBy', 'token', 'tokens', 'webhook'))
 if not current then
   return {'gone'}
 end
@@ -95,5 +105,11 @@ if learnedField ~= '' then
   output, outputDeviation = follow(tonumber(output), tonumber(outputDeviation), tonumber(usedOutput), calls)
   redis.call('HSET', learned, learnedField,
     string.format('%.6g %.6g %.6g %.6g %d', ratio, ratioDeviation, output, outputDeviation, calls + 1))
+end
+if webhook or redis.call('HEXISTS', subscriptions, event) == 1 then
+  redis.call('HSET', message, 'type', event, 'job', jobId, 'target', webhook or '', 'createdMs', nowMs)
+  redis.call('ZADD', outbox, nowMs, messageId)
+  redis.call('PEXPIRE', record, math.max(tonumber(retentionMs), tonumber(outboxHoldMs)))
+  redis.call('PUBLISH', outboxChannel, tenant)
 end
 return {'settled', waiters or ''}

@@ -56,6 +56,12 @@ export class FaultSystem {
     return started;
   }
 
+  async webhook(redisUrl = this.redis.url): Promise<ServiceProcess> {
+    const started = await ServiceProcess.start('webhook', this.config.path, redisUrl);
+    this.#processes.push(started);
+    return started;
+  }
+
   /** Ends every process, hard; the output of one that fell over by itself is the caller's to look at before. */
   async stop(): Promise<void> {
     await Promise.all(this.#processes.map((each) => each.end('SIGKILL')));

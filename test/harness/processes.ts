@@ -25,7 +25,7 @@ export class ServiceProcess {
 
   /** Resolves when the process says that it is ready; `port` is that of its API. */
   static async start(
-    service: 'ingress' | 'worker',
+    service: 'ingress' | 'worker' | 'webhook',
     configFile: string,
     redisUrl: string,
   ): Promise<ServiceProcess & { port: number }> {

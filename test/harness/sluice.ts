@@ -7,6 +7,7 @@ import { seededRandom, systemRandom } from '#shared/kernel/random.ts';
 import { createMetrics, type Metrics } from '#shared/telemetry/metrics.ts';
 import { type Simulator, startSimulator } from '../../loadtest/simulator/start-simulator.ts';
 import { createIngressApp } from '../../services/ingress/app.ts';
+import { createWebhookApp } from '../../services/webhook/app.ts';
 import { createWorkerApp } from '../../services/worker/app.ts';
 import { RedisProcess } from './redis-process.ts';
 import { type SettingsOverrides, testKey, testSettings } from './test-settings.ts';
@@ -27,6 +28,8 @@ export interface SluiceOptions {
   settings?: SettingsOverrides;
   /** Start no worker: jobs stay in the queue. */
   withoutWorker?: boolean;
+  /** Start the webhook service too. */
+  withWebhooks?: boolean;
   redis?: RedisProcess;
   simulator?: Simulator;
 }
@@ -56,6 +59,7 @@ export async function startSluice(options: SluiceOptions = {}): Promise<TestSlui
   const services: Service[] = [ingress];
   if (!options.withoutWorker)
     services.unshift(createWorkerApp({ ...common, pools: ['*'], random: systemRandom }));
+  if (options.withWebhooks) services.push(createWebhookApp({ ...common, settings, random: systemRandom }));
   for (const service of services) await service.start();
   const url = `http://127.0.0.1:${ingress.port}`;
   return {

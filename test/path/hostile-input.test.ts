@@ -173,7 +173,10 @@ const wrongFields: [route: Route, change: Record<string, unknown>, code: string,
   [routes[3], { run_at: '2999-01-01T00:00:00Z' }, 'invalid_request', 'run_at'],
   [routes[3], { run_at: 1e300 }, 'invalid_request', 'run_at'],
   [routes[3], { idempotency_key: 'k'.repeat(300) }, 'invalid_request', 'idempotency_key'],
-  [routes[3], { webhook: 'https://example.com' }, 'invalid_request', ''],
+  [routes[3], { webhook: 7 }, 'invalid_request', 'webhook'],
+  [routes[3], { webhook: 'ftp://example.com' }, 'webhook_url_refused', 'webhook'],
+  [routes[3], { webhook: 'https://127.0.0.1/' }, 'webhook_url_refused', 'webhook'],
+  [routes[3], { webhook: `we_${'0'.repeat(32)}` }, 'webhook_endpoint_not_found', 'webhook'],
 ];
 test.each(wrongFields.map(([route, ...rest]) => [route.path, ...rest, route] as const))(
   '%s refuses %j as %s of "%s"',
@@ -203,7 +206,6 @@ const wrongHeaders: [header: string, value: string][] = [
   ['x-sluice-run-at', '2999-01-01T00:00:00Z'],
   ['x-sluice-delivery', 'twice'],
   ['x-sluice-on-disconnect', 'maybe'],
-  ['x-sluice-webhook', 'https://example.com'],
 ];
 describe.each(routes.slice(0, 3))('$path refuses the header', (route) => {
   test.each(wrongHeaders)('%s: %s', async (header, value) => {
@@ -212,6 +214,21 @@ describe.each(routes.slice(0, 3))('$path refuses the header', (route) => {
     );
   });
 });
+
+test.each(routes.slice(0, 3))(
+  '$path refuses a webhook that cannot be, before it accepts the job',
+  async (route) => {
+    for (const [value, code] of [
+      ['http://example.com', 'webhook_url_refused'],
+      ['example.com', 'webhook_url_refused'],
+      ['https://[::ffff:169.254.169.254]/', 'webhook_url_refused'],
+      [`we_${'0'.repeat(32)}`, 'webhook_endpoint_not_found'],
+    ] as const) {
+      const response = await sluice.post(route.path, route.good, { 'x-sluice-webhook': value });
+      expect(await codeOf(response, route), value).toBe(code);
+    }
+  },
+);
 
 test('routes that do not exist are 404 whatever the method, and never an error page', async () => {
   const asked: [method: string, path: string][] = [

@@ -59,6 +59,16 @@ test('it names every public route, and no other', () => {
     'GET /v1/jobs/{id}/result',
     'GET /v1/jobs/{id}/events',
     'POST /v1/jobs/{id}/cancel',
+    'POST /v1/webhook-endpoints',
+    'GET /v1/webhook-endpoints',
+    'GET /v1/webhook-endpoints/{id}',
+    'PATCH /v1/webhook-endpoints/{id}',
+    'DELETE /v1/webhook-endpoints/{id}',
+    'POST /v1/webhook-endpoints/{id}/rotate-secret',
+    'POST /v1/webhook-endpoints/{id}/test',
+    'GET /v1/webhook-endpoints/{id}/deliveries',
+    'POST /v1/webhook-endpoints/{id}/deliveries/{delivery}/redeliver',
+    'POST /v1/webhook-endpoints/{id}/recover',
     'GET /v1/models',
     'GET /v1/files',
     'POST /v1/files',
@@ -78,7 +88,7 @@ test('it names every public route, and no other', () => {
 test('every route it names is there', async () => {
   for (const { name } of operations()) {
     const [method, path] = name.split(' ') as [string, string];
-    const response = await fetch(`${sluice.url}${path.replace('{id}', 'x')}`, { method });
+    const response = await fetch(`${sluice.url}${path.replaceAll(/\{\w+\}/g, 'x')}`, { method });
     expect([200, 401], name).toContain(response.status);
     if (path.startsWith('/v1/')) expect(response.status, name).toBe(401);
   }
@@ -100,6 +110,15 @@ test('every /v1 route asks for a key, and bodies are components with plain names
     'JobSubmission',
     'MessageRequest',
     'ResponseRequest',
+    'WebhookDelivery',
+    'WebhookDeliveryList',
+    'WebhookEndpoint',
+    'WebhookEndpointChange',
+    'WebhookEndpointList',
+    'WebhookEndpointSubmission',
+    'WebhookEndpointWithSecret',
+    'WebhookRecovery',
+    'WebhookRecoveryAnswer',
   ]);
   expect(api.paths['/v1/chat/completions']!.post!.requestBody!.content['application/json']!.schema).toEqual({
     $ref: '#/components/schemas/ChatCompletionRequest',

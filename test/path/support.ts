@@ -2,10 +2,10 @@ import { once } from 'node:events';
 import { createServer, type IncomingHttpHeaders } from 'node:http';
 import { type AddressInfo, connect } from 'node:net';
 import { Queue } from 'bullmq';
+import type { JobObject } from '#shared/jobs/job-object.ts';
 import { keys } from '#shared/redis/keys.ts';
 import type { Arrival } from '../../loadtest/simulator/arrivals/arrival-log.ts';
 import type { Simulator } from '../../loadtest/simulator/start-simulator.ts';
-import type { JobObject } from '../../services/ingress/job-object.ts';
 import type { TestSluice } from '../harness/sluice.ts';
 import { until } from '../harness/until.ts';
 

@@ -4,10 +4,11 @@ import type { FastifyInstance } from 'fastify';
 import { jsonSchemaTransform, jsonSchemaTransformObject } from 'fastify-type-provider-zod';
 import { z } from 'zod';
 import { endpoints } from '#shared/contracts/endpoint.ts';
+import { jobObject } from '#shared/jobs/job-object.ts';
 import { fileObject } from '../file-object.ts';
-import { jobObject } from '../job-object.ts';
 import { deletedFile, fileList } from '../routes/files.ts';
 import { jobList } from '../routes/jobs.ts';
+import { webhookAnswers } from '../routes/webhook-endpoints.ts';
 
 const providerAnswer = z.looseObject({}).describe('The answer of the provider, byte for byte.');
 const jobEvents = z
@@ -36,6 +37,7 @@ const answers: Record<string, Record<number, z.ZodType>> = {
   'GET /v1/files/:id': { 200: fileObject },
   'GET /v1/files/:id/content': { 200: z.unknown().describe('The bytes of the file.') },
   'DELETE /v1/files/:id': { 200: deletedFile },
+  ...webhookAnswers,
 };
 
 const describeRoute: NonNullable<FastifyDynamicSwaggerOptions['transform']> = (route) => {

@@ -1,8 +1,8 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
+import { type JobObject, toJobObject, type WaitExplanation } from '#shared/jobs/job-object.ts';
 import type { JobView } from '#shared/jobs/job-record.ts';
 import { SluiceError } from '#shared/kernel/errors.ts';
 import type { IngressParts } from '../ingress-parts.ts';
-import { type JobObject, toJobObject, type WaitExplanation } from '../job-object.ts';
 
 /** How the caller reaches this API: as configured, or as it called. */
 function baseUrlOf(parts: Pick<IngressParts, 'settings'>, request: FastifyRequest): string {

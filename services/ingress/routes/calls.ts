@@ -6,6 +6,7 @@ import { acceptAwaitedJob, acceptFollowedJob, acceptJob, type Submission } from 
 import { callBodies, readCall } from '../call-body.ts';
 import { type CallOptions, readCallOptions, readPassedHeaders } from '../call-options.ts';
 import { cancelJob } from '../cancel-job.ts';
+import { checkWebhook } from '../check-webhook.ts';
 import type { IngressParts } from '../ingress-parts.ts';
 import { awaitReply, refuseTooManyWaiting, sendOutcome } from '../replies/await-reply.ts';
 import { sendJob } from '../replies/send-job.ts';
@@ -41,9 +42,11 @@ async function answerCall(
     readPassedHeaders(request.headers),
     {},
   );
+  const { tenant } = request.identity;
+  const webhook = await checkWebhook(parts.endpoints, tenant, options.webhook, 'x-sluice-webhook');
   const submission: Submission = {
-    tenant: request.identity.tenant,
-    request: call,
+    tenant,
+    request: { ...call, webhook },
     idempotencyKey: options.idempotencyKey,
     deadlineSeconds: options.deadlineSeconds,
     runAtMs: options.runAtMs,

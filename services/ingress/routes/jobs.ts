@@ -4,13 +4,14 @@ import { z } from 'zod';
 import { endpoints } from '#shared/contracts/endpoint.ts';
 import { problemBody } from '#shared/contracts/error-body.ts';
 import { deliveries, jobStates } from '#shared/contracts/job.ts';
+import { type JobObject, jobObject } from '#shared/jobs/job-object.ts';
 import { SluiceError } from '#shared/kernel/errors.ts';
 import { acceptJob, joinJob, type Submission } from '../accept-job.ts';
 import { invalidRequest, readCall } from '../call-body.ts';
 import { readDoor, readIdempotencyKey, readPriority, readRunAt } from '../call-options.ts';
 import { cancelJob } from '../cancel-job.ts';
+import { checkWebhook } from '../check-webhook.ts';
 import type { IngressParts } from '../ingress-parts.ts';
-import { type JobObject, jobObject } from '../job-object.ts';
 import { awaitReply, refuseTooManyWaiting, sendOutcome } from '../replies/await-reply.ts';
 import { readJobObject, sendJob } from '../replies/send-job.ts';
 import { knownJobId } from './job-id.ts';
@@ -27,6 +28,10 @@ const jobSubmission = z
     delivery: z.enum(deliveries).default('retry'),
     deadline_seconds: z.int().min(1).optional().describe('Not started by then: expired, nothing charged.'),
     run_at: z.union([z.string(), z.int()]).optional().describe('RFC 3339, or seconds since the epoch.'),
+    webhook: z
+      .string()
+      .optional()
+      .describe('Id of a webhook endpoint, or a URL, that is to hear of the end of this job.'),
     idempotency_key: z.string().optional(),
   })
   .meta({ id: 'JobSubmission' });
@@ -171,9 +176,13 @@ async function submitJob(
   }
   const latestMs = parts.clock.nowMs() + (deadline_seconds ?? maxSeconds) * 1_000;
   const fieldKey = readIdempotencyKey(parsed.data.idempotency_key, 'idempotency_key', 'body');
+  const call = readCall(endpoint, parsed.data.body, parts.models, options, {}, metadata);
   const submission: Submission = {
     tenant,
-    request: readCall(endpoint, parsed.data.body, parts.models, options, {}, metadata),
+    request: {
+      ...call,
+      webhook: await checkWebhook(parts.endpoints, tenant, parsed.data.webhook, 'webhook'),
+    },
     idempotencyKey: fieldKey ?? readIdempotencyKey(keyHeader),
     deadlineSeconds: deadline_seconds,
     runAtMs: readRunAt(run_at === undefined ? undefined : String(run_at), 'run_at', latestMs, 'body'),

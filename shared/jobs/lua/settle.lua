@@ -1,14 +1,16 @@
 -- settle: the end of a job. First writer wins; a later one only leaves a ledger row for what it cost.
--- KEYS  record, open, depth, ledger, learned
--- ARGV  jobId, settler (number of the attempt, or ''), holder ('' = whoever comes first; a token = only while it holds
---       the lease, so that the failure of one attempt does not end a job that another worker runs by now),
+-- A job that somebody wants to hear of by webhook gets its message in the same step.
+-- KEYS  record, open, depth, ledger, learned, outbox, message, subscriptions
+-- ARGV  jobId, event (its type), messageId, outboxHoldMs (how long the record stays for the message to be made from it),
+--       outboxChannel, tenant, settler (number of the attempt, or ''), holder ('' = whoever comes first; a token = only
+--       while it holds the lease, so that the failure of one attempt does not end a job that another worker runs by now),
 --       state (terminal), onlyWaiting ('1' = only if no worker runs it; then no attempt is recorded), retentionMs,
 --       head (JSON), body, usage (JSON or ''), attemptRow (JSON or ''), ledgerRowsMax,
 --       learnedField ('' = nothing to learn), usedInput, usedOutput, untaught, learnedMax; rest = ledger field, value, …
 -- reply {'settled', waiters} | {'already', state} | {'running', owner ('' = nobody)} | {'gone'}
 -- cost  O(size of the body)
-local current, counted, waiters, attempts, owner, settledBy, token, tokens = unpack(redis.call('HMGET', record,
-  'state', 'counted', 'waiters', 'attempts', 'owner', 'settledBy', 'token', 'tokens'))
+local current, counted, waiters, attempts, owner, settledBy, token, tokens, webhook = unpack(redis.call('HMGET', record,
+  'state', 'counted', 'waiters', 'attempts', 'owner', 'settledBy', 'token', 'tokens', 'webhook'))
 if not current then
   return {'gone'}
 end
@@ -66,5 +68,11 @@ if learnedField ~= '' then
   output, outputDeviation = follow(tonumber(output), tonumber(outputDeviation), tonumber(usedOutput), calls)
   redis.call('HSET', learned, learnedField,
     string.format('%.6g %.6g %.6g %.6g %d', ratio, ratioDeviation, output, outputDeviation, calls + 1))
+end
+if webhook or redis.call('HEXISTS', subscriptions, event) == 1 then
+  redis.call('HSET', message, 'type', event, 'job', jobId, 'target', webhook or '', 'createdMs', nowMs)
+  redis.call('ZADD', outbox, nowMs, messageId)
+  redis.call('PEXPIRE', record, math.max(tonumber(retentionMs), tonumber(outboxHoldMs)))
+  redis.call('PUBLISH', outboxChannel, tenant)
 end
 return {'settled', waiters or ''}

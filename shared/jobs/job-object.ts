@@ -1,7 +1,6 @@
 import { z } from 'zod';
 import { attemptSchema, jobStates } from '#shared/contracts/job.ts';
-import type { JobView } from '#shared/jobs/job-record.ts';
-import type { Waiting } from '#shared/queue/fair/explain.ts';
+import type { JobView } from './job-record.ts';
 
 const moment = z.int().nullable().describe('Seconds since the epoch.');
 
@@ -29,6 +28,7 @@ export const jobObject = z
     usage: z.object({ input_tokens: z.int(), output_tokens: z.int() }).nullable(),
     error: z.object({ code: z.string(), status: z.int() }).nullable(),
     metadata: z.record(z.string(), z.string()),
+    webhook: z.string().nullable().describe('Endpoint or URL that was named for this job alone.'),
     urls: z.object({ self: z.string(), result: z.string(), events: z.string(), cancel: z.string() }),
   })
   .meta({ id: 'Job' });
@@ -38,7 +38,12 @@ export type JobObject = z.infer<typeof jobObject>;
 const seconds = (ms: number | undefined) => (ms === undefined ? null : Math.floor(ms / 1_000));
 
 /** What the pool says of a waiting job; undefined when it was not asked, or the job does not stand in a lane. */
-export type WaitExplanation = Pick<Waiting, 'waitReason' | 'position' | 'estimatedStartMs'>;
+export interface WaitExplanation {
+  waitReason?: string | undefined;
+  position?: number | undefined;
+  /** From now, milliseconds. */
+  estimatedStartMs?: number | undefined;
+}
 
 function waitReason(job: JobView, scheduled: boolean, waiting: WaitExplanation | undefined): string | null {
   if (job.state !== 'queued') return null;
@@ -79,6 +84,7 @@ export function toJobObject(
     usage: job.usage ? { input_tokens: job.usage.inputTokens, output_tokens: job.usage.outputTokens } : null,
     error: errorOf(job),
     metadata: job.metadata,
+    webhook: job.webhook ?? null,
     urls: { self, result: `${self}/result`, events: `${self}/events`, cancel: `${self}/cancel` },
   };
 }

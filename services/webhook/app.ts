@@ -1,0 +1,99 @@
+import type { Settings } from '#config/schema.ts';
+import { DeliveryStore } from '#shared/deliveries/delivery-store.ts';
+import { EndpointStore } from '#shared/deliveries/endpoint-store.ts';
+import { plainSecrets } from '#shared/deliveries/secret-box.ts';
+import { JobStore } from '#shared/jobs/job-store.ts';
+import type { Clock } from '#shared/kernel/clock.ts';
+import { describeError } from '#shared/kernel/errors.ts';
+import { newId } from '#shared/kernel/ids.ts';
+import type { Service } from '#shared/kernel/lifecycle.ts';
+import type { Random } from '#shared/kernel/random.ts';
+import { ClaimLoop } from '#shared/queue/claim-loop.ts';
+import { PoolQueue } from '#shared/queue/pool-queue.ts';
+import { openConnections, openRedis, type RedisConnection } from '#shared/redis/connection.ts';
+import { keys } from '#shared/redis/keys.ts';
+import { loggedLifecycle } from '#shared/telemetry/logged-lifecycle.ts';
+import type { Logger } from '#shared/telemetry/logger.ts';
+import type { Metrics } from '#shared/telemetry/metrics.ts';
+import { type DeliverParts, deliver } from './deliver.ts';
+import { deliveryPool } from './delivery-queue.ts';
+import { OutboxLoop } from './outbox-loop.ts';
+import { ReceiverClient } from './receiver-client.ts';
+
+export interface WebhookAppOptions {
+  settings: Settings;
+  redisUrl: string;
+  log: Logger;
+  metrics: Metrics;
+  clock: Clock;
+  random: Random;
+}
+
+export interface WebhookApp extends Service {
+  /** Rejects when the store cannot be written. */
+  readonly probe: () => Promise<void>;
+}
+
+const readinessTtlMs = 60_000;
+
+/** The webhook service: empties outboxes into the delivery queue, and delivers. */
+export function createWebhookApp(options: WebhookAppOptions): WebhookApp {
+  const { settings, redisUrl, log, clock } = options;
+  const processId = newId('worker');
+  const redis = openRedis(redisUrl, settings.redis, 'commands', processId);
+  const lifecycle = loggedLifecycle(settings, clock, log);
+  return {
+    name: 'webhook',
+    probe: async () => void (await redis.set(keys.readiness(processId), '1', 'PX', readinessTtlMs)),
+    start: () => lifecycle.start(buildServices(options, processId, redis)),
+    stop: () => lifecycle.stop(),
+  };
+}
+
+function buildServices(options: WebhookAppOptions, processId: string, redis: RedisConnection): Service[] {
+  const { settings, redisUrl, log, metrics, clock, random } = options;
+  const queueRedis = openRedis(redisUrl, settings.redis, 'queue', `${processId}-queue`);
+  const subscriber = openRedis(redisUrl, settings.redis, 'blocking', `${processId}-outbox`);
+  const connections = openConnections([redis, queueRedis, subscriber], settings.redis, log);
+  const onError = (error: unknown) => {
+    metrics.backgroundErrors.inc({ part: 'webhooks' });
+    log.warn({ part: 'webhooks', reason: describeError(error) }, 'background error');
+  };
+  const deliveries = new DeliveryStore(redis, settings.webhooks);
+  const endpoints = new EndpointStore({ redis, settings: settings.webhooks, secrets: plainSecrets });
+  const client = new ReceiverClient(settings.webhooks);
+  const queue = new PoolQueue(deliveryPool, redis, clock);
+  const parts: DeliverParts = {
+    ...{ deliveries, endpoints, client, metrics, log, clock, random },
+    settings: settings.webhooks,
+  };
+  const loop = new ClaimLoop({
+    id: deliveryPool,
+    workerId: processId,
+    concurrency: settings.webhooks.concurrency,
+    connection: queueRedis,
+    settings: settings.workers,
+    clock,
+    telemetry: undefined,
+    handle: (held) => deliver(parts, held),
+    onError,
+  });
+  const outbox = new OutboxLoop({
+    ...{ deliveries, endpoints, queue, settings, metrics, clock, onError, subscriber },
+    jobs: new JobStore(redis, settings.jobs),
+  });
+  return [connections, queue, laneCaps(queue, settings.webhooks), clientService(client), loop, outbox];
+}
+
+/** Makes it known to every process how many deliveries of one endpoint may be under way. */
+function laneCaps(queue: PoolQueue, { endpoint_concurrency }: Settings['webhooks']): Service {
+  return {
+    name: 'delivery lanes',
+    start: async () => void (await queue.publish({ tenantConcurrency: endpoint_concurrency }, {})),
+    stop: async () => undefined,
+  };
+}
+
+function clientService(client: ReceiverClient): Service {
+  return { name: 'receiver connections', start: async () => undefined, stop: () => client.close() };
+}

@@ -1,0 +1,26 @@
+import { loadSettings } from '#config/load.ts';
+import { systemClock } from '#shared/kernel/clock.ts';
+import { systemRandom } from '#shared/kernel/random.ts';
+import { createLogger } from '#shared/telemetry/logger.ts';
+import { createMetrics } from '#shared/telemetry/metrics.ts';
+import { OperationsServer } from '#shared/telemetry/operations-server.ts';
+import { startTracing } from '#shared/telemetry/tracing.ts';
+import { composeProcess, runProcess } from '../run-process.ts';
+
+const settings = loadSettings();
+const log = createLogger(settings.telemetry, 'webhook');
+const tracing = await startTracing(settings.telemetry, 'sluice-webhook');
+const { createWebhookApp } = await import('./app.ts');
+const metrics = createMetrics({ processMetrics: true });
+const redisUrl = settings.redis.url ?? 'redis://127.0.0.1:6379';
+const webhook = createWebhookApp({
+  settings,
+  redisUrl,
+  log,
+  metrics,
+  clock: systemClock,
+  random: systemRandom,
+});
+const operations = new OperationsServer({ ...settings.operations, metrics, probe: webhook.probe });
+const announce = () => log.info({ operationsPort: operations.port }, 'webhook ready');
+await runProcess(composeProcess(settings, log, [tracing, webhook, operations], announce), log);

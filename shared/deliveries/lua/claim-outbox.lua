@@ -1,0 +1,11 @@
+-- claim-outbox: the entries that are due, held back from other processes for a while.
+-- KEYS  outbox
+-- ARGV  batch, claimMs
+-- reply {nowMs, entry, …}
+-- cost  O(log entries + batch)
+local due = redis.call('ZRANGE', outbox, '-inf', nowMs, 'BYSCORE', 'LIMIT', 0, batch)
+for _, entry in ipairs(due) do
+  redis.call('ZADD', outbox, nowMs + tonumber(claimMs), entry)
+end
+table.insert(due, 1, nowMs)
+return due

@@ -1,0 +1,56 @@
+import { once } from 'node:events';
+import { createServer, type IncomingHttpHeaders, type Server, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+
+export interface Received {
+  headers: IncomingHttpHeaders;
+  body: string;
+  id: string;
+}
+
+type Answer = (received: Received, response: ServerResponse) => void;
+
+/** A receiver of webhooks on loopback that remembers what came, and answers as it is told: 204 unless told otherwise. */
+export class WebhookReceiver {
+  readonly url: string;
+  readonly received: Received[] = [];
+  answer: Answer = (_received, response) => response.writeHead(204).end();
+  readonly #server: Server;
+
+  private constructor(server: Server) {
+    this.#server = server;
+    this.url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/hook`;
+  }
+
+  static async start(): Promise<WebhookReceiver> {
+    const server = createServer().listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    const receiver = new WebhookReceiver(server);
+    server.on('request', (request, response) => {
+      const chunks: Buffer[] = [];
+      request.on('data', (chunk: Buffer) => chunks.push(chunk));
+      request.on('end', () => {
+        const body = Buffer.concat(chunks).toString();
+        const received = { headers: request.headers, body, id: String(request.headers['webhook-id']) };
+        receiver.received.push(received);
+        receiver.answer(received, response);
+      });
+    });
+    return receiver;
+  }
+
+  /** Answers with this status from now on. */
+  answerWith(status: number, headers: Record<string, string> = {}): void {
+    this.answer = (_received, response) => response.writeHead(status, headers).end();
+  }
+
+  get ids(): string[] {
+    return this.received.map(({ id }) => id);
+  }
+
+  async stop(): Promise<void> {
+    this.#server.closeAllConnections();
+    this.#server.close();
+    await once(this.#server, 'close');
+  }
+}
