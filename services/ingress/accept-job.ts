@@ -215,7 +215,10 @@ function refuseOrTake(
 ): Taken {
   switch (accepted.kind) {
     case 'accepted':
-      metrics.jobsAccepted.inc({ tenant, pool: `${request.provider}/${request.pool}` });
+      metrics.jobsAccepted.inc({
+        tenant: metrics.tenantLabel(tenant),
+        pool: `${request.provider}/${request.pool}`,
+      });
       return accepted;
     case 'joined':
       return accepted;

@@ -8,7 +8,7 @@ import type { Unused } from '#shared/queue/fair/claims.ts';
 import type { PoolId } from '#shared/queue/pool-queue.ts';
 import type { HeldTicket, Verdict } from '#shared/queue/ticket-worker.ts';
 import type { Metrics } from '#shared/telemetry/metrics.ts';
-import { contextOf, inSpan, SpanKind, spans } from '#shared/telemetry/tracing.ts';
+import { contextOf, inSpan, noteEvent, SpanKind, spans } from '#shared/telemetry/tracing.ts';
 import type { AttemptResult } from './attempt-result.ts';
 import { callProvider } from './call-provider.ts';
 import { backoffMs } from './failures/backoff.ts';
@@ -70,9 +70,32 @@ export async function runJob(parts: RunJobParts, held: HeldTicket): Promise<Verd
     spans.run,
     SpanKind.CONSUMER,
     attributes,
-    () => beginAndRun(parts, held),
+    () => {
+      noteDispatch(parts, held);
+      return beginAndRun(parts, held);
+    },
     contextOf(held.traceMetadata),
   );
+}
+
+/** Counts the decision by which the ticket came here, and notes it on the span of the run. */
+function noteDispatch({ id, metrics }: RunJobParts, { ticket, grant }: HeldTicket): void {
+  const pool = poolName(id);
+  const decision = grant.oversize ? 'oversize' : 'granted';
+  const credential = grant.credential ?? 'none';
+  metrics.dispatchDecisions.inc({
+    tenant: metrics.tenantLabel(ticket.tenant),
+    pool,
+    credential,
+    decision,
+  });
+  noteEvent('sluice.dispatch', {
+    'sluice.tenant': ticket.tenant,
+    'sluice.pool': pool,
+    'sluice.credential': credential,
+    'sluice.algorithm': 'vtc',
+    'sluice.decision': decision,
+  });
 }
 
 const poolName = (id: PoolId) => `${id.provider}/${id.pool}`;

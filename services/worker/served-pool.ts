@@ -162,6 +162,17 @@ export class ServedPool {
       settings: settings.workers,
       handle: (held) => runJob(parts, held),
       onError: this.#onError,
+      onWait: (tenant, waitedFor) => this.#countWait(tenant, waitedFor),
+    });
+  }
+
+  #countWait(tenant: string, waitedFor: string): void {
+    const { metrics } = this.#parts.shared;
+    metrics.dispatchDecisions.inc({
+      tenant: metrics.tenantLabel(tenant),
+      pool: `${this.#queue.id.provider}/${this.#queue.id.pool}`,
+      credential: 'none',
+      decision: waitedFor,
     });
   }
 }

@@ -106,7 +106,8 @@ export class OutcomeSettler {
     const settled = await storeRetry.run(() => jobs.settle(settlement));
     if (settled.kind !== 'settled') return settled.kind !== 'running';
     const { metrics, redis, replies, log } = this.#options;
-    const { tenant, state, usage } = settlement;
+    const { state, usage } = settlement;
+    const tenant = metrics.tenantLabel(settlement.tenant);
     const pool = `${id.provider}/${id.pool}`;
     metrics.jobsFinished.inc({ tenant, pool, state });
     if (usage) {

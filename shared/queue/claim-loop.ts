@@ -63,7 +63,7 @@ export class ClaimLoop implements TicketWorker {
       removeOnComplete: keepNothing,
       removeOnFail: keepNothing,
     };
-    const factory = createFairBackend({ clock, events: false });
+    const factory = createFairBackend({ clock, events: false, onWait: this.#options.onWait });
     this.#backend = factory(id.pool, options, { withBlockingConnection: true });
     this.#backend.on('error', onError);
     await this.#backend.waitUntilReady();

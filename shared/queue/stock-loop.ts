@@ -41,7 +41,12 @@ export class StockLoop implements TicketWorker {
       removeOnFail: keepNothing,
     };
     const process = (job: Job, token?: string) => this.#process(job, token!);
-    this.#worker = new Worker(id.pool, process, options, createFairBackend({ clock, events: false }));
+    this.#worker = new Worker(
+      id.pool,
+      process,
+      options,
+      createFairBackend({ clock, events: false, onWait: this.#options.onWait }),
+    );
     this.#worker.on('error', onError);
     await this.#worker.waitUntilReady();
   }

@@ -41,6 +41,8 @@ export interface TicketWorkerOptions {
   /** Must not throw; whatever it throws sends the ticket back for `retryThrownMs`. */
   handle: (held: HeldTicket) => Promise<Verdict>;
   onError: (error: unknown) => void;
+  /** Hears when the ticket whose turn it is does not fit its ceilings yet, and what it waits for. */
+  onWait?: (tenant: string, waitedFor: string) => void;
 }
 
 export const retryThrownMs = 1_000;

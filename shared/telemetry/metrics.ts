@@ -1,4 +1,5 @@
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
+import { TenantLabels } from './tenant-labels.ts';
 
 const waitBuckets = [
   0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1_800, 7_200, 86_400,
@@ -11,9 +12,12 @@ interface LimitMetrics {
   foreignUse: Counter<'pool' | 'credential' | 'ceiling'>;
 }
 
-/** Every metric of Sluice. Units are in the names; labels are bounded by the configuration. */
+/** Every metric of Sluice. Units are in the names; labels are bounded by the configuration, tenants by `tenantLabel`. */
 export interface Metrics extends LimitMetrics {
   registry: Registry;
+  /** The label `tenant` of a tenant. */
+  tenantLabel: (tenant: string) => string;
+  dispatchDecisions: Counter<'tenant' | 'pool' | 'credential' | 'decision'>;
   jobsAccepted: Counter<'tenant' | 'pool'>;
   jobsFinished: Counter<'tenant' | 'pool' | 'state'>;
   callsRefused: Counter<'code'>;
@@ -55,8 +59,18 @@ export function createMetrics(options: { processMetrics: boolean }): Metrics {
   if (options.processMetrics) collectDefaultMetrics({ register: registry });
   const declare = declarations(registry);
   const { counter, gauge } = declare;
+  const tenants = new TenantLabels();
   return {
     registry,
+    tenantLabel: (tenant) => tenants.of(tenant),
+    dispatchDecisions: counter(
+      'sluice_dispatch_decisions_total',
+      'Decisions about the call whose turn it is: granted, oversize, or what it waits for.',
+      'tenant',
+      'pool',
+      'credential',
+      'decision',
+    ),
     ...jobMetrics(declare),
     ...limitMetrics(counter, gauge),
     ...configurationMetrics(declare),

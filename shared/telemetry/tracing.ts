@@ -65,6 +65,11 @@ export async function inSpan<T>(
   });
 }
 
+/** Notes something that happened on the span that is under way; without one, or without a collector, nothing. */
+export function noteEvent(name: string, attributes: Attributes): void {
+  trace.getActiveSpan()?.addEvent(name, attributes);
+}
+
 /** The trace context that travelled with a ticket; one that cannot be read starts a trace of its own. */
 export function contextOf(traceMetadata: string | undefined): Context {
   if (!traceMetadata) return context.active();

@@ -64,6 +64,14 @@ function ancestry(spans: readonly ReadableSpan[], span: ReadableSpan): string[] 
 test('one call is one trace: request, accept, add to the queue, run, attempt', async () => {
   expect((await sluice.post('/v1/chat/completions', chat(), { traceparent })).status).toBe(200);
   const spans = await finishedTrace();
+  const dispatched = spanNamed('sluice run')[0]!.events.find(({ name }) => name === 'sluice.dispatch');
+  expect(dispatched?.attributes).toEqual({
+    'sluice.tenant': 'acme',
+    'sluice.pool': 'openai/chat',
+    'sluice.credential': 'main',
+    'sluice.algorithm': 'vtc',
+    'sluice.decision': 'granted',
+  });
   const [attempt] = spanNamed('sluice attempt');
   const names = ancestry(spans, attempt!);
   expect(names).toEqual([

@@ -6,6 +6,8 @@ export interface FairOptions {
   clock: Clock;
   /** Whether QueueEvents, or anything else, reads the queue's event stream; without, none is written on the hot path. */
   events: boolean;
+  /** Hears when the head whose turn it is does not fit yet, and what it waits for. */
+  onWait?: ((tenant: string, waitedFor: string) => void) | undefined;
   /** The time the scripts work with, instead of Redis' own; for tests. */
   suppliedNowMs?: () => number;
 }

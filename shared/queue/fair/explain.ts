@@ -8,6 +8,8 @@ const laneSchema = z.object({
   depth: number,
   running: number,
   weight: number,
+  /** Weight of all lanes that compete. */
+  totalWeight: number,
   /** Lanes that are served before it; absent while it does not take part. */
   turn: number.optional(),
   /** What its head waits for; absent when nothing but a free worker is missing. */
@@ -42,6 +44,9 @@ export async function explainPool(backend: FairQueueBackend, lanesMax = 20): Pro
   return poolSchema.parse(JSON.parse(reply));
 }
 
+/** Lanes whose weights are read to know a lane's share; more are taken to be like these. */
+const weighedLanesMax = 200;
+
 export interface Waiting extends LaneExplanation {
   /** When the job starts if the pool goes on as it did, milliseconds from now; undefined when nothing tells. */
   estimatedStartMs: number | undefined;
@@ -49,7 +54,7 @@ export interface Waiting extends LaneExplanation {
 
 /**
  * Why a job waits, where it stands and when it should start. `startsPerSecond` is the pool's recent pace: the lane gets
- * its part of it by weight, here taken as an equal part among the lanes that compete.
+ * its part of it by weight. Lanes before it are taken to be served once before its own head is, and calls to be alike.
  */
 export async function explainJob(
   backend: FairQueueBackend,
@@ -57,12 +62,12 @@ export async function explainJob(
   jobId: string,
   startsPerSecond: number,
 ): Promise<Waiting> {
-  const reply = await backend.runScript('explain', { args: { lanesMax: 0, tenant, jobId } });
-  const { lane, lanes, nowMs } = poolSchema.parse(JSON.parse(reply));
-  const ahead = lane?.position ?? 0;
+  const reply = await backend.runScript('explain', { args: { lanesMax: weighedLanesMax, tenant, jobId } });
+  const { lane, nowMs } = poolSchema.parse(JSON.parse(reply));
   const fitsInMs = Math.max(0, (lane?.fitsAtMs ?? nowMs) - nowMs);
   const known = lane?.position !== undefined && lane.turn !== undefined && startsPerSecond > 0;
-  const turns = ahead * Math.max(1, lanes) + (lane?.turn ?? 0);
+  const turnsPerJob = lane ? Math.max(1, lane.totalWeight / lane.weight) : 1;
+  const turns = (lane?.position ?? 0) * turnsPerJob + (lane?.turn ?? 0);
   return {
     ...lane!,
     estimatedStartMs: known ? Math.round(fitsInMs + (turns * 1_000) / startsPerSecond) : undefined,

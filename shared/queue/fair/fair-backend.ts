@@ -353,7 +353,12 @@ export class FairQueueBackend extends RedisQueueBackend {
     this.#unused.delete(jobId);
   }
 
-  #claims([jobs, comeBackMs, limitedMs]: DispatchReply, request: ClaimRequest, askedMs: number): Claims {
+  #claims(
+    [jobs, comeBackMs, limitedMs, waitedFor, tenant]: DispatchReply,
+    request: ClaimRequest,
+    askedMs: number,
+  ): Claims {
+    if (waitedFor && tenant) this.#fair.onWait?.(tenant, waitedFor);
     const claimed = jobs.map(([fields, id, grantText], index) => {
       const grant = parseGrant(grantText, askedMs);
       this.#grants.set(id, grant);

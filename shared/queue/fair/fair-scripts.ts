@@ -70,8 +70,14 @@ export const fairLibrary = compileLibrary(fairScripts);
 export type FairScriptName = keyof typeof fairScripts;
 type ArgsOf<Name extends FairScriptName> = (typeof fairScripts)[Name]['ownArgs'][number];
 
-/** Jobs as `[fields, id, grant]`, when to ask again, how long BullMQ's limiter refuses. */
-export type DispatchReply = [jobs: [string[], string, string][], comeBackMs: number, limitedMs: number];
+/** Jobs as `[fields, id, grant]`, when to ask again, how long BullMQ's limiter refuses, and why the next one waits. */
+export type DispatchReply = [
+  jobs: [string[], string, string][],
+  comeBackMs: number,
+  limitedMs: number,
+  waitedFor?: string | null,
+  tenant?: string | null,
+];
 export type LeaveReply = [status: number, DispatchReply?];
 
 /** Whether it said anything new, how many publications there have been, and who made the one before. */

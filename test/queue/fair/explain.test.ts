@@ -39,6 +39,19 @@ test('a waiting job knows what it waits for, its place, and when the pool goes o
   await pool.close();
 });
 
+test('a heavy lane is expected to be served more often', async () => {
+  const pool = await FairPool.open(redis);
+  await publishPool(pool.backend, undefined, { heavy: { weight: 3 }, light: { weight: 1 } });
+  for (let index = 0; index < 9; index++) {
+    await pool.add(`light${index}`, { tenant: 'light' });
+    await pool.add(`heavy${index}`, { tenant: 'heavy' });
+  }
+  // Six jobs ahead: four turns of the pool for each turn of the light lane, and 4/3 for each of the heavy one, which is second.
+  expect((await explainJob(pool.backend, 'light', 'light6', 10)).estimatedStartMs).toBe(24 * 100);
+  expect((await explainJob(pool.backend, 'heavy', 'heavy6', 10)).estimatedStartMs).toBe(8 * 100 + 100);
+  await pool.close();
+});
+
 test('a pool tells its depth by lane, and why a lane does not take part', async () => {
   const pool = await FairPool.open(redis);
   await publishPool(pool.backend, undefined, { capped: { concurrency: 1 } });

@@ -3,6 +3,7 @@ import { InMemorySpanExporter, SimpleSpanProcessor, TracerProvider } from '@open
 import { afterEach, describe, expect, test } from 'vitest';
 import { createMetrics } from '#shared/telemetry/metrics.ts';
 import { OperationsServer } from '#shared/telemetry/operations-server.ts';
+import { otherTenants, tenantLabelsMax } from '#shared/telemetry/tenant-labels.ts';
 import { contextOf, inSpan, queueTelemetry, SpanKind } from '#shared/telemetry/tracing.ts';
 
 describe('metrics', () => {
@@ -19,6 +20,11 @@ describe('metrics', () => {
       'direction',
       'action',
       'part',
+      'decision',
+      'dimension',
+      'window',
+      'ceiling',
+      'adopted',
     ];
     for (const { name, help, type } of await declared()) {
       expect(name).toMatch(/^sluice_[a-z_]+$/);
@@ -27,12 +33,22 @@ describe('metrics', () => {
       else expect(name).not.toMatch(/_total$/);
       if (String(type) === 'histogram') expect(name).toMatch(/_(?:seconds|bytes|tokens)$/);
     }
-    const { registry, ...metrics } = createMetrics({ processMetrics: false });
+    const { registry, tenantLabel: _label, ...metrics } = createMetrics({ processMetrics: false });
     expect(registry.getMetricsAsArray()).toHaveLength(Object.keys(metrics).length);
     for (const metric of Object.values(metrics)) {
       const { labelNames } = metric as unknown as { labelNames: string[] };
       for (const label of labelNames) expect(bounded).toContain(label);
     }
+  });
+
+  test('of so many tenants at most each has a series of its own', async () => {
+    const { registry, tenantLabel, jobsAccepted } = createMetrics({ processMetrics: false });
+    for (let index = 0; index < 3 * tenantLabelsMax; index++)
+      jobsAccepted.inc({ tenant: tenantLabel(`tenant ${index}`), pool: 'p' });
+    const { values } = await registry.getSingleMetric('sluice_jobs_accepted_total')!.get();
+    expect(values).toHaveLength(tenantLabelsMax + 1);
+    expect(values.find(({ labels }) => labels.tenant === otherTenants)?.value).toBe(2 * tenantLabelsMax);
+    expect(tenantLabel('tenant 0')).toBe('tenant 0');
   });
 
   test('two processes in one keep theirs apart', async () => {

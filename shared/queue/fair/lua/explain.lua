@@ -2,7 +2,7 @@
   Tells why work waits, and where; for people and metrics, never on the way of a job. Changes nothing but what the next
   dispatch would change too: what is too old to count leaves the windows.
 
-  ARGV   tenant  '' for the pool, else also its lane; jobId  '' or a waiting job of that lane; lanesMax
+  ARGV   tenant  '' for the pool with the depth of its next lanes, else that lane; jobId  '' or a waiting job of that lane; lanesMax
   Reply  JSON, see explain.ts
   Cost   O(lanesMax + log jobs of the lane)
 ]]
@@ -22,8 +22,16 @@ local reply = {
   gap = first[2] and tonumber(last[2]) - tonumber(first[2]) or 0,
   paused = call('HEXISTS', key.meta, 'paused') == 1, depths = {},
 }
-for _, member in ipairs(call('ZRANGE', key.lanes, 0, tonumber(arg.lanesMax) - 1)) do
+local upcoming = call('ZRANGE', key.lanes, 0, tonumber(arg.lanesMax) - 1)
+for _, member in ipairs(arg.tenant == '' and upcoming or {}) do
   reply.depths[lanes.nameOf(member)] = call('ZCARD', key.jobsPrefix .. lanes.nameOf(member))
+end
+
+-- The weight of all lanes that compete; of very many, that of the next ones stands for the others.
+local function totalWeight()
+  local total = 0
+  for _, member in ipairs(upcoming) do total = total + lanes.settingsOf(lanes.nameOf(member)) end
+  return #upcoming > 0 and total * reply.lanes / #upcoming or 0
 end
 
 -- What the head of a lane waits for, were it its turn.
@@ -54,7 +62,7 @@ if tenant ~= '' then
   end
   reply.lane = {
     depth = call('ZCARD', key.jobsPrefix .. tenant), running = tonumber(lane[3] or 0), weight = weight,
-    turn = rank, waitReason = reason, fitsAtMs = fitsAtMs,
+    turn = rank, waitReason = reason, fitsAtMs = fitsAtMs, totalWeight = totalWeight(),
   }
   if arg.jobId ~= '' then
     local text = call('HGET', key.jobPrefix .. arg.jobId, 'ticket')

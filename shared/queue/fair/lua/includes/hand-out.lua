@@ -57,14 +57,14 @@ function dispatch.nextLane(tenants)
   return lane
 end
 
--- The credential that admits the reservation; nil when none does yet (pool.blockedUntil).
+-- The credential that admits the reservation; nil when none does yet (pool.blockedUntil), and what is waited for.
 function dispatch.admit(reservation)
-  local credential, soonest, _, oversize = reserve.choose(reservation)
+  local credential, soonest, waitedFor, oversize = reserve.choose(reservation)
   if credential then return credential end
   -- No wait would ever help: the worker is to refuse it.
   if oversize then return { id = '!oversize', scope = '-' } end
   pool.blockedUntil = soonest < math.huge and soonest or nowMs + dispatch.recheckMs
-  return nil
+  return nil, waitedFor or 'unknown'
 end
 
 -- Locks the job for its worker and stamps it; `fields` are what the worker will see.
@@ -102,12 +102,12 @@ function dispatch.serve(tenants, token)
   end
   local ticket = ticketText and lanes.parseTicket(ticketText)
   local credential, scope, reservation, cost = '-', '-', { 0, 0, 0, 0 }, 0
-  local admitted
+  local admitted, waitedFor
   if ticket and not isFailing then -- A failing one BullMQ fails without running it.
     if pool.limited then
       local amounts = reserve.amountsFor(ticket)
-      admitted = dispatch.admit(amounts)
-      if not admitted then return nil, 'blocked' end
+      admitted, waitedFor = dispatch.admit(amounts)
+      if not admitted then return nil, 'blocked', waitedFor, lane.tenant end
       credential, scope = admitted.id, admitted.scope
       if scope ~= '-' then reservation = amounts end
     end
@@ -170,7 +170,8 @@ end
 
 --[[
   Hands out up to `count` jobs with tokens `<tokenPrefix><tokenFrom>` onwards, or the one token `<tokenPrefix>`.
-  Returns { jobs, milliseconds after which to ask again (-1: when told), milliseconds BullMQ's limiter refuses }.
+  Returns { jobs, milliseconds after which to ask again (-1: when told), milliseconds BullMQ's limiter refuses } and, if
+  this call found that the next head does not fit yet, what that waits for and whose it is.
 ]]
 function dispatch.handOut(count)
   local jobs = {}
@@ -180,10 +181,10 @@ function dispatch.handOut(count)
   local allowed, limitedMs, limiterDurationMs = dispatch.allowedByQueue(count)
   if allowed <= 0 then return { jobs, -1, limitedMs } end
 
-  local tenants, tries, outcome = {}, allowed + dispatch.triesMax, nil
+  local tenants, tries, outcome, waitedFor, waiting = {}, allowed + dispatch.triesMax, nil, nil, nil
   while #jobs < allowed and tries > 0 and pool.blockedUntil <= nowMs do
     local job
-    job, outcome = dispatch.serve(tenants, dispatch.tokenAt(#jobs))
+    job, outcome, waitedFor, waiting = dispatch.serve(tenants, dispatch.tokenAt(#jobs))
     if job then jobs[#jobs + 1] = job end
     if outcome == 'empty' then break end
     tries = tries - 1
@@ -200,5 +201,5 @@ function dispatch.handOut(count)
   end
   if #jobs == count then return { jobs, -1, 0 } end
   local wakeAtMs = math.min(blocked and pool.blockedUntil or math.huge, dueMs or math.huge)
-  return { jobs, wakeAtMs < math.huge and math.max(0, wakeAtMs - nowMs) or -1, 0 }
+  return { jobs, wakeAtMs < math.huge and math.max(0, wakeAtMs - nowMs) or -1, 0, waitedFor, waiting }
 end
