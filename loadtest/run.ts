@@ -3,14 +3,23 @@ import { z } from 'zod';
 import { systemClock } from '#shared/kernel/clock.ts';
 import { BullmqSystem, RetryLoopSystem } from './baselines/baseline-systems.ts';
 import { Children } from './cluster/children.ts';
-import { eventNames, eventScenario } from './scenarios/drain-events.ts';
-import { dimensions, mixes, type PlanFlags, planDrain, shapes } from './scenarios/drain-plan.ts';
+import { type EventName, eventNames, eventScenario } from './scenarios/drain-events.ts';
+import {
+  type DrainPlan,
+  dimensions,
+  mixes,
+  type PlanFlags,
+  planDrain,
+  shapes,
+} from './scenarios/drain-plan.ts';
 import { drainPlots } from './scenarios/drain-plots.ts';
 import { runNoisyNeighbour } from './scenarios/noisy-neighbour.ts';
 import type { SystemParts } from './scenarios/queue-system.ts';
 import { type DrainResult, runDrain } from './scenarios/run-drain.ts';
 import { type PlotData, type RunResult, saveResult } from './scenarios/run-result.ts';
+import { settleAccounts } from './scenarios/settle-accounts.ts';
 import { SluiceSystem } from './scenarios/sluice-system.ts';
+import { whatHolds } from './scenarios/what-holds.ts';
 
 const scenarios = [
   'drain',
@@ -38,7 +47,6 @@ const flagsSchema = z.strictObject({
   'latency-ms': whole(40, 0, 600_000),
   concurrency: whole(64, 1, 10_000),
   queued: whole(20_000, 1, 1_000_000),
-  apply: z.enum(['reload', 'restart']).default('restart'),
   name: z
     .string()
     .regex(/^[a-z0-9-]+$/)
@@ -94,8 +102,21 @@ async function runScenario(scenario: (typeof scenarios)[number], flags: Flags): 
     return ofDrain(await runDrain({ children, plan, start: (parts) => BullmqSystem.start(parts) }));
   if (scenario === 'baseline-retry-loop')
     return ofDrain(await runDrain({ children, plan, start: async (parts) => new RetryLoopSystem(parts) }));
-  const { event, plan: changed } = eventScenario(scenario, plan, flags.apply);
-  return ofDrain(await runDrain({ children, plan: changed, event, start: startSluice }));
+  return eventOutcome(scenario, children, plan);
+}
+
+async function eventOutcome(name: EventName, children: Children, plan: DrainPlan): Promise<Outcome> {
+  const { event, plan: changed } = eventScenario(name, plan);
+  const accounted: typeof event = {
+    ...event,
+    measure: async (run, calls) => ({
+      ...(await event.measure?.(run, calls)),
+      ...(await settleAccounts(run)),
+    }),
+  };
+  const result = await runDrain({ children, plan: changed, event: accounted, start: startSluice });
+  const { measures, plots } = ofDrain(result);
+  return { measures: { ...measures, holds: whatHolds(name, result.measures, result.extra) }, plots };
 }
 
 async function noisyNeighbour(children: Children, flags: Flags): Promise<Outcome> {

@@ -1,9 +1,7 @@
-import { writeFile } from 'node:fs/promises';
+import { rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { stringify } from 'yaml';
-import { type Child, type Children, endChild } from './children.ts';
-
-const stopPatienceMs = 12_000;
+import type { Child, Children } from './children.ts';
 
 /** Sluice as processes: one ingress and any number of workers on one generated configuration. */
 export class Product {
@@ -38,9 +36,10 @@ export class Product {
     return `http://127.0.0.1:${port}`;
   }
 
-  /** Replaces the configuration file, which running processes may or may not watch. */
+  /** Replaces the configuration file, as a deployment does; running processes follow it by themselves. */
   async configure(configuration: Record<string, unknown>): Promise<void> {
-    await writeFile(this.#configFile, stringify(configuration));
+    await writeFile(`${this.#configFile}.new`, stringify(configuration));
+    await rename(`${this.#configFile}.new`, this.#configFile);
   }
 
   async addWorkers(count: number): Promise<void> {
@@ -53,15 +52,6 @@ export class Product {
     const worker = this.#workers.shift();
     worker?.signal('SIGKILL');
     await worker?.ended;
-  }
-
-  /** Replaces one worker after the other, as a rolling deployment does. */
-  async restartWorkers(): Promise<void> {
-    for (const worker of [...this.#workers]) {
-      await endChild(worker, stopPatienceMs);
-      this.#workers = this.#workers.filter((other) => other !== worker);
-      await this.addWorkers(1);
-    }
   }
 
   /** Ends all processes at once, with whatever they have in hand. */

@@ -41,6 +41,11 @@ export class Provider {
     return this.#control('DELETE', '/_sim/arrivals');
   }
 
+  /** Calls that have arrived. */
+  async total(): Promise<number> {
+    return ((await this.#control('GET', '/_sim/summary')) as { total: number }).total;
+  }
+
   /** Resolves when the first call has arrived. */
   async firstArrival(timeoutMs: number): Promise<void> {
     await this.#poll(timeoutMs, 'No call arrived at the provider', ({ total }) => total > 0);

@@ -46,12 +46,3 @@ async function postBatch(api: { url: string; key: string }, texts: readonly stri
     return entry.job.id;
   });
 }
-
-/** State of a job as the API tells it. */
-export async function jobStatus(api: { url: string; key: string }, job: string): Promise<string> {
-  const response = await fetch(`${api.url}/v1/jobs/${job}`, {
-    headers: { authorization: `Bearer ${api.key}` },
-  });
-  const { status } = (await response.json()) as { status?: string | number };
-  return response.ok ? String(status) : `http ${response.status}`;
-}

@@ -50,10 +50,17 @@ export function sumWithin(charges: readonly Charge[], span: Span): number {
   return sum;
 }
 
+export interface JudgedPhase {
+  span: Span;
+  credentials: readonly string[];
+  /** The provider's limits in this phase, as a part of `amount`; 1 unless they changed. */
+  limitPart?: number;
+}
+
 export interface CeilingQuestion {
   calls: readonly JudgedCall[];
-  /** Times in which the set of credentials stayed the same, each with its credentials (as the log names them). */
-  phases: readonly { span: Span; credentials: readonly string[] }[];
+  /** Times in which limits and credentials stayed the same, each with its credentials (as the log names them). */
+  phases: readonly JudgedPhase[];
   windowMs: number;
   aligned: boolean;
 }
@@ -61,30 +68,20 @@ export interface CeilingQuestion {
 /** How one ceiling was used over all credentials, and the worst overshoot of any of them. */
 export function judgeCeiling(ceiling: JudgedCeiling, question: CeilingQuestion): CeilingUse {
   const { calls, phases, windowMs, aligned } = question;
-  const byCredential = Map.groupBy(calls, (call) => call.credential);
-  let fullest = 0;
-  for (const own of byCredential.values()) {
-    fullest = Math.max(
-      fullest,
-      fullestWindow(
-        own.map((call) => ceiling.charge(call)),
-        windowMs,
-      ),
-    );
-  }
   let admitted = 0;
   let allowed = 0;
   let windows = 0;
-  for (const { span, credentials } of phases) {
+  for (const { span, credentials, limitPart = 1 } of phases) {
     const whole = wholeWindows(span, windowMs, aligned);
     const own = calls.filter((call) => !call.refused && credentials.includes(call.credential));
     admitted += sumWithin(
       own.map((call) => ceiling.charge(call)),
       whole,
     );
-    allowed += ceiling.amount * ceiling.ownShare * credentials.length * whole.count;
+    allowed += ceiling.amount * limitPart * ceiling.ownShare * credentials.length * whole.count;
     windows += whole.count;
   }
+  const fullest = fullestOf(ceiling, question);
   return {
     name: ceiling.name,
     used: allowed === 0 ? null : admitted / allowed,
@@ -93,4 +90,19 @@ export function judgeCeiling(ceiling: JudgedCeiling, question: CeilingQuestion):
     amount: ceiling.amount,
     windows,
   };
+}
+
+/** The fullest window of any credential; where limits changed, of any phase, in parts of its own limit. */
+function fullestOf(ceiling: JudgedCeiling, { calls, phases, windowMs }: CeilingQuestion): number {
+  const parts = phases.some(({ limitPart = 1 }) => limitPart !== 1)
+    ? phases.map(({ span, limitPart = 1 }) => ({ span, limitPart }))
+    : [{ span: { fromMs: Number.NEGATIVE_INFINITY, toMs: Number.POSITIVE_INFINITY }, limitPart: 1 }];
+  const perPart = parts.flatMap(({ span, limitPart }) => {
+    const seen = calls.filter(({ atMs }) => atMs >= span.fromMs && atMs < span.toMs);
+    const charges = [...Map.groupBy(seen, (call) => call.credential).values()].map((own) =>
+      own.map((call) => ceiling.charge(call)),
+    );
+    return charges.map((own) => fullestWindow(own, windowMs) / limitPart);
+  });
+  return Math.max(0, ...perPart);
 }

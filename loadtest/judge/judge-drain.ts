@@ -1,5 +1,11 @@
 import { longestCommon, waitingSpans } from './backlog.ts';
-import { type CeilingUse, type JudgedCeiling, judgeCeiling, sumWithin } from './ceilings.ts';
+import {
+  type CeilingUse,
+  type JudgedCeiling,
+  type JudgedPhase,
+  judgeCeiling,
+  sumWithin,
+} from './ceilings.ts';
 import {
   type CostWeights,
   gapBound,
@@ -16,13 +22,10 @@ import { servedAtMs } from './waits.ts';
 /** Windows over which shares are compared. */
 const shareWindows = 3;
 
-/** A part of a run in which weights, tenants and credentials stayed the same. */
-export interface Phase {
-  span: Span;
+/** A part of a run in which weights, tenants, credentials and limits stayed the same. */
+export interface Phase extends JudgedPhase {
   /** Weight of every tenant that is to be compared. */
   weights: ReadonlyMap<string, number>;
-  /** As the log names them. */
-  credentials: readonly string[];
 }
 
 export interface DrainRecord {

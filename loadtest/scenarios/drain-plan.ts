@@ -42,6 +42,8 @@ export interface DrainPlan {
   sharedUse: number;
   /** Whether the product is told the ceilings. */
   ceilings: boolean;
+  /** Whether the product may follow the limits that the provider names. */
+  auto: boolean;
   /** Calls per second that fit under the ceiling on average. */
   expectedRate: number;
 }
@@ -118,6 +120,7 @@ export function planDrain(flags: PlanFlags, phases = 1): DrainPlan {
     credentials: [plannedCredential(1)],
     endpoint: dimension === 'itpm-otpm' ? '/v1/messages' : '/v1/chat/completions',
     sharedUse: 0,
+    auto: false,
   };
 }
 

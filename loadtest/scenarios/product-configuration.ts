@@ -56,7 +56,7 @@ function ceilingKeys(plan: DrainPlan): Record<string, unknown> {
     'itpm-otpm': { itpm: plan.amount, otpm: plan.outputAmount },
   };
   return {
-    ceilings: amounts[plan.dimension],
+    ceilings: { ...amounts[plan.dimension], ...(plan.auto ? { auto: true } : {}) },
     window_seconds: plan.windowSeconds,
     token_accounting: plan.dimension === 'itpm-otpm' ? 'input_plus_output_actual' : 'input_plus_max',
     ...(plan.shape === 'slices' ? { slice_ms: plan.sliceMs } : {}),

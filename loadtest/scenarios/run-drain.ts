@@ -16,7 +16,7 @@ const calmMs = 3_000;
 const settleMs = 2_000;
 
 /** What an event sees and may change while a drain runs. */
-interface DrainRun<S extends QueueSystem> {
+export interface DrainRun<S extends QueueSystem> {
   plan: DrainPlan;
   system: S;
   provider: Provider;
@@ -83,7 +83,7 @@ export async function runDrain<S extends QueueSystem>(setup: DrainSetup<S>): Pro
     calls,
     acceptedMs: ledger.accepted,
     phases,
-    ceilings: judgedCeilings(plan),
+    ceilings: judgedCeilings(run.plan),
     windowMs: plan.windowSeconds * 1_000,
     aligned: plan.shape === 'fixed',
     cost: defaultCostWeights,
@@ -115,6 +115,7 @@ async function letRun<S extends QueueSystem>(
     const change = await event.happen(run);
     if (change) {
       phases[0]!.span.toMs = atMs;
+      if (change.plan) phases[0]!.limitPart = run.plan.amount / change.plan.amount;
       run.plan = change.plan ?? run.plan;
       const settledMs = systemClock.nowMs() + settleMs;
       phases.push(phaseOf(run.plan, settledMs, change.weights));

@@ -1,6 +1,8 @@
+import { Redis } from 'ioredis';
+import { keys } from '#shared/redis/keys.ts';
 import { Product } from '../cluster/product.ts';
 import { RedisServer } from '../cluster/redis-server.ts';
-import { jobStatus, type Submission, submitJobs } from '../cluster/submit-jobs.ts';
+import { type Submission, submitJobs } from '../cluster/submit-jobs.ts';
 import type { DrainPlan } from './drain-plan.ts';
 import { productConfiguration } from './product-configuration.ts';
 import type { QueueSystem, SystemParts } from './queue-system.ts';
@@ -36,22 +38,37 @@ export class SluiceSystem implements QueueSystem {
     return this.product.addWorkers(this.#parts.plan.workers);
   }
 
-  /** Brings a changed plan to the running workers: by the file alone, or by replacing them one by one. */
-  async apply(plan: DrainPlan, how: 'reload' | 'restart'): Promise<void> {
+  /** Brings a changed plan to the running processes, by their configuration file alone. */
+  async apply(plan: DrainPlan): Promise<void> {
     await this.product.configure(productConfiguration(plan, this.#parts.provider.url));
-    if (how === 'restart') await this.product.restartWorkers();
   }
 
-  /** How many of these jobs are in which state. */
+  /** Jobs of all tenants that have not ended. */
+  async unended(): Promise<number> {
+    const counts = await this.#store((store) =>
+      this.#parts.plan.tenants.map(({ name }) => store.zcard(keys.open(name))),
+    );
+    return counts.reduce((sum, count) => sum + count, 0);
+  }
+
+  /** How many of these jobs are in which state; `none` for a job without a record. */
   async states(jobs: readonly string[]): Promise<Record<string, number>> {
+    const { ledger } = this.#parts;
+    const states = await this.#store((store) =>
+      jobs.map((job) => store.hget(keys.job(ledger.tenantOf(job) ?? '', job), 'state')),
+    );
     const counts: Record<string, number> = {};
-    for (const job of jobs) {
-      const tenant = this.#parts.ledger.tenantOf(job);
-      const key = this.#parts.plan.tenants.find(({ name }) => name === tenant)?.key ?? '';
-      const status = await jobStatus({ url: this.product.url, key }, job);
-      counts[status] = (counts[status] ?? 0) + 1;
-    }
+    for (const state of states) counts[state ?? 'none'] = (counts[state ?? 'none'] ?? 0) + 1;
     return counts;
+  }
+
+  async #store<T>(ask: (store: Redis) => Promise<T>[]): Promise<T[]> {
+    const store = new Redis(this.redis.url, { enableAutoPipelining: true });
+    try {
+      return await Promise.all(ask(store));
+    } finally {
+      store.disconnect();
+    }
   }
 
   async end(): Promise<void> {
