@@ -38,6 +38,18 @@ const neighbourColumns: Column[] = [
   { title: 'holds', value: (measures) => plain(measures.holds) },
 ];
 
+/** What a scenario must hold, that it did not: nothing when all is well. */
+function broken(measures: Record<string, unknown>): string {
+  const holds = Object.entries((measures.holds ?? {}) as Record<string, boolean>);
+  const names = holds.filter(([, held]) => !held).map(([name]) => name);
+  return names.length > 0 ? names.join(', ') : 'nothing';
+}
+const eventColumns: Column[] = [
+  { title: 'does not hold', value: broken },
+  { title: 'jobs accepted', value: rounded('accepted') },
+  { title: 'lost', value: rounded('lost') },
+];
+
 /** Measures that have a column or say the same as one. */
 const notListed = new Set(['gapMean', 'gapVariance', 'perCeiling', 'calls']);
 const inColumns = new Set([
@@ -50,6 +62,8 @@ const inColumns = new Set([
   'gapMax',
   'gapBound',
   'callsPerSecond',
+  'accepted',
+  'lost',
 ]);
 
 function table(rows: readonly RunResult[], columns: readonly Column[]): string[] {
@@ -79,20 +93,58 @@ function details(run: RunResult): string[] {
 
 export const plotFile = (run: { name: string }, plot: { name: string }) => `${run.name}-${plot.name}.svg`;
 
-/** The whole report: a table for each scenario, then every run with its plots. */
+/** Everything that fills a provider's queue and drains it: the product, and what it is compared with. */
+const drains = new Map([
+  ['drain', 'Sluice'],
+  ['baseline-bullmq', 'stock BullMQ with its limiter'],
+  ['baseline-retry-loop', 'clients that retry'],
+]);
+const isEvent = ({ measures }: RunResult) => typeof measures.holds === 'object';
+
+/** One table: the same provider and calls below one another. */
+function drainSection(runs: readonly RunResult[]): string[] {
+  const own = runs.filter(({ scenario }) => drains.has(scenario));
+  if (own.length === 0) return [];
+  const setting = ({ flags }: RunResult) =>
+    [flags.shape, flags.dimension, flags.mix, `${String(flags['window-seconds'])} s windows`].join(', ');
+  const order = [...drains.keys()];
+  const sorted = own.toSorted(
+    (one, other) =>
+      setting(one).localeCompare(setting(other)) ||
+      order.indexOf(one.scenario) - order.indexOf(other.scenario),
+  );
+  const named = sorted.map((run) => ({ ...run, name: `${setting(run)}: ${drains.get(run.scenario)}` }));
+  return ['## Drain, and what it is compared with', '', ...table(named, drainColumns), ''];
+}
+
+function eventSection(runs: readonly RunResult[]): string[] {
+  const own = runs.filter(isEvent);
+  if (own.length === 0) return [];
+  const columns = [...eventColumns, ...drainColumns];
+  return ['## Something happens in the middle', '', ...table(own, columns), ''];
+}
+
+function otherSections(runs: readonly RunResult[]): string[] {
+  const others = runs.filter((run) => !drains.has(run.scenario) && !isEvent(run));
+  return [...Map.groupBy(others, ({ scenario }) => scenario)].flatMap(([scenario, own]) => [
+    `## ${scenario}`,
+    '',
+    ...table(own, scenario === 'noisy-neighbour' ? neighbourColumns : drainColumns),
+    '',
+  ]);
+}
+
+/** The whole report: its tables, then every run with its plots. */
 export function renderReport(runs: readonly RunResult[]): string {
-  const scenarios = Map.groupBy(runs, ({ scenario }) => scenario);
+  const machines = [...new Set(runs.map(({ machine }) => machine))].filter((each) => each !== undefined);
   return [
     '# Load scenarios',
     '',
-    'Written by `node loadtest/report.ts` from the runs in `raw/`. Every number but the queue wait of the light tenant comes from the arrival log of the provider simulator. Ceiling used: admitted amount over the ceiling in whole windows after the first. Overshoot: fullest rolling window of all arrivals over the ceiling, minus 1. Share error: largest deviation of a tenant from its weighted share over three windows. Gap: largest difference of service per weight between two tenants over any interval in which both had work waiting; the bound is 2·max(w_in·L_in, w_out·M).',
+    `Written by \`npm run loadtest:report\` from the runs of \`npm run loadtest -- <scenario>\`. Simulator, judge, Redis and the measured processes share one machine (${machines.join('; ')}). Every number but the queue wait of the light tenant comes from the arrival log of the provider simulator. Ceiling used: admitted amount over the ceiling in whole windows after the first. Overshoot: fullest rolling window of all arrivals over the ceiling, minus 1. Share error: largest deviation of a tenant from its weighted share over three windows. Gap: largest difference of service per weight between two tenants over any interval in which both had work waiting; the bound is 2·max(w_in·L_in, w_out·M).`,
     '',
-    ...[...scenarios].flatMap(([scenario, own]) => [
-      `## ${scenario}`,
-      '',
-      ...table(own, scenario === 'noisy-neighbour' ? neighbourColumns : drainColumns),
-      '',
-    ]),
+    ...drainSection(runs),
+    ...eventSection(runs),
+    ...otherSections(runs),
     '## Runs',
     '',
     ...runs.flatMap(details),

@@ -31,7 +31,7 @@ export interface EventScenario {
 type Event = DrainEvent<SluiceSystem>;
 
 /** Leases that the killed worker is to hold, with a margin for what ends meanwhile. */
-const cutOffLeases = 260;
+const cutOffLeases = 400;
 const killConcurrency = 512;
 const foreignShare = 0.4;
 const stormRefusals = 20;

@@ -1,4 +1,5 @@
 import { mkdir, writeFile } from 'node:fs/promises';
+import { availableParallelism } from 'node:os';
 import { fileURLToPath } from 'node:url';
 
 export const rawFolder = fileURLToPath(new URL('../results/raw', import.meta.url));
@@ -28,9 +29,12 @@ export interface RunResult {
   flags: Record<string, unknown>;
   measures: Record<string, unknown>;
   plots: PlotData[];
+  /** On what it ran. */
+  machine?: string;
 }
 
 export async function saveResult(result: RunResult): Promise<void> {
   await mkdir(rawFolder, { recursive: true });
-  await writeFile(`${rawFolder}/${result.name}.json`, JSON.stringify(result));
+  const machine = `${availableParallelism()} cores, Node ${process.versions.node}`;
+  await writeFile(`${rawFolder}/${result.name}.json`, JSON.stringify({ ...result, machine }));
 }

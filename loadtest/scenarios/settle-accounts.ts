@@ -15,7 +15,7 @@ export interface Accounts extends Record<string, unknown> {
   states: Record<string, number>;
   /** Jobs that did not succeed. */
   lost: number;
-  /** Jobs that the provider did more than once. */
+  /** Jobs whose answer the provider made more than once; without answers that were cut off. */
   servedTwice: number;
 }
 
@@ -37,7 +37,9 @@ export async function settleAccounts({
     await systemClock.sleep(pollMs);
   const jobs = [...ledger.accepted.keys()];
   const states = await system.states(jobs);
-  const served = (await readArrivals(provider.url, (job) => ledger.tenantOf(job))).filter(wasServed);
+  const served = (await readArrivals(provider.url, (job) => ledger.tenantOf(job))).filter(
+    (call) => wasServed(call) && !call.aborted,
+  );
   const times = Map.groupBy(served, ({ job }) => job);
   return {
     accepted: jobs.length,

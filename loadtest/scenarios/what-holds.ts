@@ -7,6 +7,7 @@ type Holds = Record<string, boolean>;
 const shareErrorMost = 0.02;
 const leasesLeast = 200;
 const adoptMsMost = 60_000;
+const reloadMsMost = 2_000;
 /** Refusals by which a key that somebody else uses too may be found out, and what may follow in later windows. */
 const convergingMost = 0.5;
 const fewRefusals = 5;
@@ -22,26 +23,18 @@ export function whatHolds(name: EventName, measures: DrainMeasures, extra: Recor
     ceilings: measures.overshoot <= 0,
     noQuota429: name === 'shared-key' ? converges(measures.quota429PerWindow) : measures.quota429 === 0,
     nothingLost: extra.lost === 0,
-    ...ofItsOwn(name, extra),
+    ...ofItsOwn[name]?.(extra),
   };
 }
 
-function ofItsOwn(name: EventName, extra: Record<string, unknown>): Holds {
-  switch (name) {
-    case 'worker-kill':
-      return { enoughLeases: isAtLeast(extra.leasesCutOff, leasesLeast) };
-    case 'credential-added':
-      return { newOneUsed: isAtMost(extra.firstUseOfNewMs, 2_000) };
-    case 'credential-removed':
-      return { removedOneUnused: extra.callsOnRemoved === 0 };
-    case 'retry-after-storm':
-      return { nothingEarly: extra.earlyArrivals === 0 };
-    case 'tier-change':
-      return { adopted: isAtMost(extra.adoptedAfterMs, adoptMsMost) };
-    default:
-      return {};
-  }
-}
+/** What a scenario holds beside what all do. */
+const ofItsOwn: Partial<Record<EventName, (extra: Record<string, unknown>) => Holds>> = {
+  'worker-kill': (extra) => ({ enoughLeases: isAtLeast(extra.leasesCutOff, leasesLeast) }),
+  'credential-added': (extra) => ({ newOneUsed: isAtMost(extra.firstUseOfNewMs, reloadMsMost) }),
+  'credential-removed': (extra) => ({ removedOneUnused: extra.callsOnRemoved === 0 }),
+  'retry-after-storm': (extra) => ({ nothingEarly: extra.earlyArrivals === 0 }),
+  'tier-change': (extra) => ({ adopted: isAtMost(extra.adoptedAfterMs, adoptMsMost) }),
+};
 
 /** Whether refusals become fewer: the second half of the run has at most half of those of the first. */
 function converges(perWindow: readonly number[]): boolean {

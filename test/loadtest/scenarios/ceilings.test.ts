@@ -85,6 +85,18 @@ describe('the use of a ceiling', () => {
     expect(use).toMatchObject({ used: 1, overshoot: 0, windows: 3 });
   });
 
+  test('follows limits that changed: each phase is measured against its own', () => {
+    const later = steady(10, 4).map((each) => ({ ...each, atMs: each.atMs + 4_000 }));
+    const phases = [
+      { span: { fromMs: 0, toMs: 4_000 }, credentials: ['000001'], limitPart: 0.5 },
+      { span: { fromMs: 4_000, toMs: 8_000 }, credentials: ['000001'] },
+    ];
+    const asked = { ...question([...steady(5, 4), ...later], 8_000), phases };
+    expect(judgeCeiling(requests(10), asked)).toMatchObject({ used: 1, overshoot: 0 });
+    const tooMany = { ...asked, calls: [...asked.calls, call({ atMs: 1_500 })] };
+    expect(judgeCeiling(requests(10), tooMany).overshoot).toBeCloseTo(0.2);
+  });
+
   test('is 0.8 when a fifth is missing', () => {
     const use = judgeCeiling(requests(10), question(steady(8, 4), 4_000));
     expect(use.used).toBeCloseTo(0.8);

@@ -47,7 +47,24 @@ describe('the report', () => {
   test('has a table for each scenario, and a dash where there is no number', () => {
     const run = { scenario: 'drain', name: 'drain-x', flags: { shape: 'refill' }, plots: [plot] };
     const report = renderReport([{ ...run, measures: { ceilingUsed: 0.995, shareErrorMax: null } }]);
-    expect(report).toContain('| drain-x | 99.50 % | – | – | – |');
+    expect(report).toMatch(/\| refill, .*: Sluice \| 99\.50 % \| – \| – \| – \|/);
     expect(report).toContain('![A & B <C>](drain-x-arrivals.svg)');
+  });
+
+  test('puts the product above what it is compared with, and names what an event broke', () => {
+    const of = (scenario: string, measures: Record<string, unknown>) => ({
+      scenario,
+      name: scenario,
+      flags: { shape: 'fixed', dimension: 'rpm', mix: 'small', 'window-seconds': 60 },
+      measures,
+      plots: [],
+    });
+    const report = renderReport([
+      of('baseline-bullmq', { quota429: 12 }),
+      of('drain', { quota429: 0 }),
+      of('worker-kill', { holds: { shares: true, nothingLost: false }, accepted: 9, lost: 1 }),
+    ]);
+    expect(report.indexOf('small, 60 s windows: Sluice')).toBeLessThan(report.indexOf('stock BullMQ with'));
+    expect(report).toContain('| worker-kill | nothingLost | 9 | 1 |');
   });
 });
