@@ -161,6 +161,7 @@ export class EventFeed implements Service {
   ): AsyncGenerator<JobEvent, void, undefined> {
     let place = after;
     let look = !fresh;
+    let first = look;
     for (;;) {
       const news = look ? 'look' : await follower.next();
       if (news instanceof SluiceError) throw news;
@@ -168,7 +169,8 @@ export class EventFeed implements Service {
       const known = news === 'look' ? undefined : eventsTold(news, place);
       const { events, next }: Looked = known
         ? { events: known, next: 'wait' }
-        : await this.#look(follower, place);
+        : await this.#look(follower, place).catch((error: unknown) => waitForStore(error, first));
+      first = false;
       for (const event of events) {
         if (!isAfter(event.place, place)) continue;
         place = event.place;
@@ -200,6 +202,13 @@ interface Looked {
   events: Iterable<JobEvent>;
   /** `end`: there is nothing more to come. */
   next: 'wait' | 'look' | 'end';
+}
+
+/** A store that is away for a while costs a reader time, not its stream: it looks again with the next news or tick. */
+function waitForStore(error: unknown, first: boolean): Looked {
+  const passes = error instanceof SluiceError && error.code === 'store_unavailable';
+  if (first || !passes) throw error;
+  return { events: [], next: 'wait' };
 }
 
 /** What an announcement tells by itself to a reader at this place; undefined when the store must be asked. */
