@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { poolSchema } from './pool-schema.ts';
 import { operationsSchema, redisSchema, reloadSchema, simulatorSchema } from './process-schema.ts';
 import { count, milliseconds, name, port, seconds } from './setting-types.ts';
+import { socketsSchema } from './socket-schema.ts';
 import { blobsSchema, filesSchema } from './storage-schema.ts';
 import { repliesSchema, streamsSchema } from './stream-schema.ts';
 import { webhooksSchema } from './webhook-schema.ts';
@@ -313,6 +314,7 @@ export const settingsSchema = z.strictObject({
   blobs: blobsSchema,
   files: filesSchema,
   streams: streamsSchema,
+  sockets: socketsSchema,
   workers: workersSchema,
   webhooks: webhooksSchema,
   telemetry: telemetrySchema,

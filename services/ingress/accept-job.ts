@@ -108,8 +108,13 @@ export async function acceptFollowedJob(
 }
 
 /** Follows a job that exists already. @throws SluiceError job_not_found */
-export async function followJob(parts: AcceptJobParts, tenant: string, jobId: string): Promise<Subscription> {
-  const subscription = parts.feed.follow(tenant, jobId);
+export async function followJob(
+  parts: AcceptJobParts,
+  tenant: string,
+  jobId: string,
+  rereadMs?: number,
+): Promise<Subscription> {
+  const subscription = parts.feed.follow(tenant, jobId, rereadMs);
   try {
     if ((await parts.jobs.join(tenant, jobId, parts.ingressId, true)) === 'gone') {
       throw new SluiceError('job_not_found', { fields: { job: jobId } });

@@ -20,6 +20,7 @@ import { loggedLifecycle } from '#shared/telemetry/logged-lifecycle.ts';
 import type { Logger } from '#shared/telemetry/logger.ts';
 import type { Metrics } from '#shared/telemetry/metrics.ts';
 import { queueTelemetry } from '#shared/telemetry/tracing.ts';
+import { SocketTickets } from '#shared/tenants/socket-tickets.ts';
 import { VirtualKeys } from '#shared/tenants/virtual-keys.ts';
 import { LearnedEstimates } from '#shared/tokens/learned-estimates.ts';
 import type { IngressParts } from './ingress-parts.ts';
@@ -36,6 +37,7 @@ import { fileRoutes } from './routes/files.ts';
 import { healthRoutes } from './routes/health.ts';
 import { jobRoutes } from './routes/jobs.ts';
 import { modelRoutes } from './routes/models.ts';
+import { acceptSockets, socketRoutes, ticketRoutes } from './routes/sockets.ts';
 import { webhookRoutes } from './routes/webhook-endpoints.ts';
 import { StoreGuard } from './store-guard.ts';
 import { BlobSweeper } from './sweep-blobs.ts';
@@ -137,6 +139,7 @@ async function buildParts(
     metrics,
     clock,
     log,
+    tickets: new SocketTickets(redis, settings.sockets.ticket_ms),
     files: new FileStore(redis),
     blobs: await openBlobs(settings),
     endpoints: new EndpointStore({ redis, settings: settings.webhooks, secrets: plainSecrets }),
@@ -172,6 +175,7 @@ async function buildHttp(
   readJsonBodies(app, http.body_max_depth);
   answerErrors(app, parts.metrics);
   limitReceiving(app, parts.clock, http.request_timeout_ms);
+  await acceptSockets(app, parts.settings.sockets);
   await describeApi(app);
   healthRoutes(app, probe);
   await app.register(async (authenticated) => {
@@ -180,8 +184,13 @@ async function buildHttp(
     jobRoutes(authenticated, parts);
     eventRoutes(authenticated, parts);
     modelRoutes(authenticated, parts);
+    ticketRoutes(authenticated, parts.tickets);
     await authenticated.register(async (forms) => fileRoutes(forms, parts));
     webhookRoutes(authenticated, parts);
+  });
+  await app.register(async (sockets) => {
+    authenticate(sockets, virtualKeys, (ticket) => parts.tickets.redeem(ticket));
+    socketRoutes(sockets, parts);
   });
   return app;
 }

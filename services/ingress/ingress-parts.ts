@@ -2,6 +2,7 @@ import type { FileStore } from '#shared/batches/file-store.ts';
 import type { BlobStore } from '#shared/blobs/blob-store.ts';
 import type { DeliveryStore } from '#shared/deliveries/delivery-store.ts';
 import type { EndpointStore } from '#shared/deliveries/endpoint-store.ts';
+import type { SocketTickets } from '#shared/tenants/socket-tickets.ts';
 import type { AcceptJobParts } from './accept-job.ts';
 import type { CancelJobParts } from './cancel-job.ts';
 import type { ModelTable } from './model-table.ts';
@@ -10,6 +11,7 @@ import type { ModelTable } from './model-table.ts';
 export interface IngressParts extends AcceptJobParts, CancelJobParts {
   /** As of now: read it for each call. */
   readonly models: ModelTable;
+  tickets: SocketTickets;
   files: FileStore;
   blobs: BlobStore;
   endpoints: EndpointStore;

@@ -62,6 +62,28 @@ export const errorCatalog = {
     retryable: false,
     sentence: 'The API key is not known here.',
   },
+  invalid_ticket: {
+    status: 401,
+    type: 'invalid_request_error',
+    anthropicType: 'authentication_error',
+    retryable: false,
+    sentence: 'The ticket is not known here: it has expired, or was used before.',
+  },
+  origin_not_allowed: {
+    ...badRequest,
+    status: 403,
+    anthropicType: 'permission_error',
+    sentence: 'Pages of {origin} may not open sockets here.',
+  },
+  upgrade_required: {
+    ...badRequest,
+    status: 426,
+    sentence: 'This route speaks WebSocket; open it with a WebSocket client.',
+  },
+  too_many_subscriptions: {
+    ...badRequest,
+    sentence: 'One socket may follow {limit} jobs at once.',
+  },
   model_not_found: {
     ...badRequest,
     status: 404,
@@ -238,6 +260,10 @@ export const errorCatalog = {
     ...badRequest,
     status: 408,
     sentence: 'The upload did not end within {seconds} s.',
+  },
+  too_many_sockets: {
+    ...unavailable,
+    sentence: 'No more sockets can be opened here: this {axis} already holds {limit}.',
   },
   too_many_waiting: { ...unavailable, sentence: 'This server already holds {limit} open calls.' },
   internal: {

@@ -55,6 +55,8 @@ export const keys = {
   tenants: () => 'sl:tenants',
   /** List: announcements for one ingress process. */
   replies: (ingressId: string) => `sl:{${ingressId}}:replies`,
+  /** String: whom a WebSocket ticket stands for. */
+  socketTicket: (digest: string) => `sl:ticket:${digest}`,
   /** Hash of worker id to presence (host, process), see process-presence.ts. */
   workers: () => 'sl:workers',
   /** Sorted set of worker ids by the time they were last heard of. */

@@ -9,7 +9,7 @@ import type { EventLog } from './event-log.ts';
 export interface EventFeedOptions {
   clock: Clock;
   log: EventLog;
-  /** A reader that hears nothing looks into the store this often, milliseconds. */
+  /** A reader that hears nothing looks into the store this often unless it says otherwise, milliseconds. */
   rereadMs: number;
   /** How far a job is; undefined when it is gone. */
   readProgress: (tenant: string, jobId: string) => Promise<(JobProgress & { ended: boolean }) | undefined>;
@@ -24,14 +24,16 @@ const isLast = (news: News | undefined) => news === 'closed' || news instanceof 
 class Follower {
   readonly tenant: string;
   readonly jobId: string;
+  readonly rereadMs: number;
   nextLookMs: number;
   #news: News | undefined;
   #wake: ((news: News) => void) | undefined;
 
-  constructor(tenant: string, jobId: string, nextLookMs: number) {
+  constructor(tenant: string, jobId: string, rereadMs: number, nowMs: number) {
     this.tenant = tenant;
     this.jobId = jobId;
-    this.nextLookMs = nextLookMs;
+    this.rereadMs = rereadMs;
+    this.nextLookMs = nowMs + rereadMs;
   }
 
   /** A reader that is behind keeps no backlog here: it will find everything in the store. */
@@ -112,9 +114,8 @@ export class EventFeed implements Service {
   }
 
   /** Registers a reader. Do it before the job begins, or read without `fresh`. */
-  follow(tenant: string, jobId: string): Subscription {
-    const { clock, rereadMs } = this.#options;
-    const follower = new Follower(tenant, jobId, clock.monotonicMs() + rereadMs);
+  follow(tenant: string, jobId: string, rereadMs = this.#options.rereadMs): Subscription {
+    const follower = new Follower(tenant, jobId, rereadMs, this.#options.clock.monotonicMs());
     const others = this.#followers.get(jobId);
     if (others) others.add(follower);
     else this.#followers.set(jobId, new Set([follower]));
@@ -127,9 +128,8 @@ export class EventFeed implements Service {
 
   /** Takes what the inbox received. */
   receive(announcement: Announcement): void {
-    const { clock, rereadMs } = this.#options;
     for (const follower of this.#followers.get(announcement.head.job) ?? []) {
-      follower.nextLookMs = clock.monotonicMs() + rereadMs;
+      follower.nextLookMs = this.#options.clock.monotonicMs() + follower.rereadMs;
       follower.tell(announcement);
     }
   }
@@ -143,12 +143,11 @@ export class EventFeed implements Service {
   }
 
   #lookOverdue(): void {
-    const { clock, rereadMs } = this.#options;
-    const now = clock.monotonicMs();
+    const now = this.#options.clock.monotonicMs();
     for (const followers of this.#followers.values()) {
       for (const follower of followers) {
         if (follower.nextLookMs > now) continue;
-        follower.nextLookMs = now + rereadMs;
+        follower.nextLookMs = now + follower.rereadMs;
         follower.tell('look');
       }
     }
@@ -185,8 +184,8 @@ export class EventFeed implements Service {
   /** What the store holds after a place, and what to do then. The record and the log are asked in one write. */
   async #look(follower: Follower, after: EventPlace): Promise<Looked> {
     const { tenant, jobId } = follower;
-    const { clock, rereadMs, log, readProgress, readOutcome } = this.#options;
-    follower.nextLookMs = clock.monotonicMs() + rereadMs;
+    const { clock, log, readProgress, readOutcome } = this.#options;
+    follower.nextLookMs = clock.monotonicMs() + follower.rereadMs;
     const [progress, { entries, more }] = await Promise.all([
       readProgress(tenant, jobId),
       log.read(tenant, jobId, after),

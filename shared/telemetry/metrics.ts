@@ -22,6 +22,7 @@ export interface Metrics extends LimitMetrics {
   jobsFinished: Counter<'tenant' | 'pool' | 'state'>;
   callsRefused: Counter<'code'>;
   openCalls: Gauge;
+  openSockets: Gauge;
   attempts: Counter<'pool' | 'credential' | 'result'>;
   lateGrants: Counter<'pool'>;
   queueWaitSeconds: Histogram<'pool'>;
@@ -112,6 +113,7 @@ function jobMetrics({ counter, gauge, histogram }: ReturnType<typeof declaration
       'code',
     ),
     openCalls: gauge('sluice_open_calls', 'Calls this ingress holds open.'),
+    openSockets: gauge('sluice_open_sockets', 'WebSockets this ingress holds open.'),
     attempts: counter(
       'sluice_attempts_total',
       'Provider requests by result.',

@@ -70,6 +70,8 @@ test('it names every public route, and no other', () => {
     'POST /v1/webhook-endpoints/{id}/deliveries/{delivery}/redeliver',
     'POST /v1/webhook-endpoints/{id}/recover',
     'GET /v1/models',
+    'GET /v1/ws',
+    'POST /v1/ws/tickets',
     'GET /v1/files',
     'POST /v1/files',
     'GET /v1/files/{id}',

@@ -8,7 +8,7 @@ import type { Metrics } from '#shared/telemetry/metrics.ts';
 
 type Shape = 'openai' | 'anthropic' | 'problem';
 
-const ownRoutes = ['/v1/jobs', '/v1/webhook-endpoints', '/readyz', '/healthz'];
+const ownRoutes = ['/v1/jobs', '/v1/ws', '/v1/webhook-endpoints', '/readyz', '/healthz'];
 
 function shapeOf(request: FastifyRequest): Shape {
   if (request.url.startsWith('/v1/messages')) return 'anthropic';

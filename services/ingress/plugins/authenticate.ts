@@ -20,11 +20,25 @@ function keyOf(request: FastifyRequest): string | undefined {
   return undefined;
 }
 
-/** Identifies the caller of every route of `app` by its virtual key, before the body is read. */
-export function authenticate(app: FastifyInstance, virtualKeys: Live<VirtualKeys>): void {
+/**
+ * Identifies the caller of every route of `app` by its virtual key, before the body is read. With `redeem` a caller
+ * without a key may show a ticket instead.
+ */
+export function authenticate(
+  app: FastifyInstance,
+  virtualKeys: Live<VirtualKeys>,
+  redeem?: (ticket: string) => Promise<Identity | undefined>,
+): void {
   app.decorateRequest('identity');
   app.addHook('onRequest', async (request) => {
     const key = keyOf(request);
+    const { ticket } = (request.query ?? {}) as { ticket?: unknown };
+    if (key === undefined && redeem && typeof ticket === 'string') {
+      const holder = await redeem(ticket);
+      if (!holder) throw new SluiceError('invalid_ticket');
+      request.identity = holder;
+      return;
+    }
     if (key === undefined) throw new SluiceError('missing_key');
     const identity = virtualKeys.current.identify(key);
     if (!identity) throw new SluiceError('invalid_key');

@@ -123,7 +123,7 @@ async function submitJobs(
   if (!Array.isArray(request.body)) {
     const jobId = await submitJob(
       parts,
-      request,
+      request.identity.tenant,
       request.body,
       request.headers['idempotency-key'] as string | undefined,
     );
@@ -148,7 +148,7 @@ async function submitOne(
   body: unknown,
 ): Promise<{ status: number; job?: JobObject; error?: unknown }> {
   try {
-    const jobId = await submitJob(parts, request, body, undefined);
+    const jobId = await submitJob(parts, request.identity.tenant, body, undefined);
     return { status: 202, job: await readJobObject(parts, request, jobId) };
   } catch (error) {
     if (!(error instanceof SluiceError)) throw error;
@@ -156,16 +156,16 @@ async function submitOne(
   }
 }
 
-async function submitJob(
+/** Takes in one submission and returns the id of its job. @throws SluiceError */
+export async function submitJob(
   parts: IngressParts,
-  request: FastifyRequest,
+  tenant: string,
   body: unknown,
   keyHeader: string | undefined,
 ): Promise<string> {
   const parsed = jobSubmission.safeParse(body);
   if (!parsed.success) throw invalidRequest(parsed.error);
   const { endpoint, metadata, delivery, deadline_seconds, run_at } = parsed.data;
-  const { tenant } = request.identity;
   const options = { tenant, priority: readPriority(String(parsed.data.priority)), delivery };
   const maxSeconds = parts.settings.jobs.deadline_max_seconds;
   if (deadline_seconds !== undefined && deadline_seconds > maxSeconds) {

@@ -1,0 +1,228 @@
+import type { RawData, WebSocket } from 'ws';
+import { type EventPlace, eventId, type JobEvent, readEventId } from '#shared/contracts/job-events.ts';
+import type { Timer } from '#shared/kernel/clock.ts';
+import { SluiceError } from '#shared/kernel/errors.ts';
+import { isJobId } from '#shared/kernel/ids.ts';
+import { parseUntrustedJson } from '#shared/kernel/json-guard.ts';
+import type { Subscription } from '#shared/results/event-feed.ts';
+import type { Identity } from '#shared/tenants/virtual-keys.ts';
+import { followJob, leaveJob } from '../accept-job.ts';
+import { invalidRequest } from '../call-body.ts';
+import { cancelJob } from '../cancel-job.ts';
+import type { IngressParts } from '../ingress-parts.ts';
+import { eventName, eventOf } from '../job-event.ts';
+import { submitJob } from '../routes/jobs.ts';
+import { type ClientMessage, clientMessage, closeCodes } from './messages.ts';
+import { Outbox } from './outbox.ts';
+
+type Ref = ClientMessage['ref'];
+
+/** One open socket: reads what its client says, and sends it the events of the jobs it follows. */
+export class SocketSession {
+  readonly #parts: IngressParts;
+  readonly #socket: WebSocket;
+  readonly #identity: Identity;
+  readonly #outbox: Outbox;
+  readonly #followed = new Map<string, Subscription>();
+  #heartbeat: Timer;
+  #joining = 0;
+  #answered = true;
+  #secondStartedMs = 0;
+  #saidThisSecond = 0;
+
+  /** Serves a socket until it is closed. */
+  static open(parts: IngressParts, socket: WebSocket, identity: Identity): void {
+    new SocketSession(parts, socket, identity);
+  }
+
+  private constructor(parts: IngressParts, socket: WebSocket, identity: Identity) {
+    const { clock, settings } = parts;
+    const { buffer_max_bytes, stall_ms, heartbeat_ms } = settings.sockets;
+    this.#parts = parts;
+    this.#socket = socket;
+    this.#identity = identity;
+    this.#outbox = new Outbox(socket, {
+      clock,
+      maxBytes: buffer_max_bytes,
+      stallMs: stall_ms,
+      onStall: () => this.#cut(closeCodes.stalled, 'the reader took nothing for too long'),
+    });
+    this.#heartbeat = clock.every(heartbeat_ms, () => this.#beat());
+    socket.on('pong', () => {
+      this.#answered = true;
+    });
+    socket.on('message', (data, isBinary) => this.#hear(data, isBinary));
+    socket.on('close', () => this.#end());
+    // The library closes the socket itself, with the code that says why.
+    socket.on('error', () => undefined);
+  }
+
+  #beat(): void {
+    if (!this.#answered) this.#cut(closeCodes.silent, 'no answer to a ping');
+    else this.#socket.ping();
+    this.#answered = false;
+  }
+
+  /** Closes with a reason; a client that does not take even that is dropped. */
+  #cut(code: number, reason: string): void {
+    this.#socket.close(code, reason);
+    if (code === closeCodes.stalled || code === closeCodes.silent) this.#socket.terminate();
+  }
+
+  #end(): void {
+    this.#heartbeat.cancel();
+    this.#outbox.close();
+    for (const jobId of [...this.#followed.keys()]) this.#unfollow(jobId);
+  }
+
+  #hear(data: RawData, isBinary: boolean): void {
+    const { clock, settings } = this.#parts;
+    const now = clock.monotonicMs();
+    if (now - this.#secondStartedMs >= 1_000) {
+      this.#secondStartedMs = now;
+      this.#saidThisSecond = 0;
+    }
+    const tooMany = ++this.#saidThisSecond > settings.sockets.messages_per_second;
+    if (tooMany) this.#cut(closeCodes.tooMany, 'too many messages');
+    else if (isBinary) this.#cut(closeCodes.notText, 'send JSON as text');
+    else void this.#answer(data as Buffer);
+  }
+
+  async #answer(data: Buffer): Promise<void> {
+    let ref: Ref;
+    try {
+      const said = parseUntrustedJson(data, this.#parts.settings.http.body_max_depth);
+      ref = refOf(said);
+      const parsed = clientMessage.safeParse(said);
+      if (!parsed.success) throw invalidRequest(parsed.error);
+      await this.#obey(parsed.data);
+    } catch (error) {
+      this.#sendError(error, { ref });
+    }
+  }
+
+  async #obey(message: ClientMessage): Promise<void> {
+    const { ref } = message;
+    const { tenant } = this.#identity;
+    switch (message.type) {
+      case 'ping':
+        return this.#outbox.send({ type: 'pong', ref });
+      case 'subscribe':
+        return this.#subscribe(message);
+      case 'unsubscribe':
+        for (const jobId of message.jobs) this.#unfollow(jobId);
+        return this.#outbox.send({ type: 'unsubscribed', ref, jobs: message.jobs });
+      case 'submit': {
+        const jobId = await submitJob(this.#parts, tenant, message.job, undefined);
+        this.#outbox.send({ type: 'submitted', ref, job: jobId });
+        if (message.subscribe) await this.#follow(jobId, undefined, ref);
+        return;
+      }
+      case 'cancel': {
+        const state = await cancelJob(this.#parts, tenant, known(message.job));
+        return this.#outbox.send({ type: 'cancelling', ref, job: message.job, state });
+      }
+    }
+  }
+
+  /** One job that cannot be followed leaves the others alone. */
+  async #subscribe(message: Extract<ClientMessage, { type: 'subscribe' }>): Promise<void> {
+    const { ref } = message;
+    const followed = await Promise.all(
+      message.jobs.map(async (job) => {
+        try {
+          await this.#follow(job, afterOf(message, job), ref);
+          return [job];
+        } catch (error) {
+          this.#sendError(error, { ref, job });
+          return [];
+        }
+      }),
+    );
+    this.#outbox.send({ type: 'subscribed', ref, jobs: followed.flat() });
+  }
+
+  async #follow(jobId: string, after: EventPlace | undefined, ref: Ref): Promise<void> {
+    if (this.#followed.has(known(jobId))) return;
+    const limit = this.#parts.settings.sockets.subscriptions_max;
+    if (this.#followed.size + this.#joining >= limit)
+      throw new SluiceError('too_many_subscriptions', { fields: { limit } });
+    const { tenant } = this.#identity;
+    const { reread_ms } = this.#parts.settings.sockets;
+    this.#joining++;
+    const subscription = await followJob(this.#parts, tenant, jobId, reread_ms).finally(
+      () => this.#joining--,
+    );
+    const gone = this.#socket.readyState !== this.#socket.OPEN;
+    if (gone || this.#followed.has(jobId)) return subscription.close();
+    this.#followed.set(jobId, subscription);
+    void this.#pump(jobId, subscription, after, ref);
+  }
+
+  async #pump(
+    jobId: string,
+    subscription: Subscription,
+    after: EventPlace | undefined,
+    ref: Ref,
+  ): Promise<void> {
+    try {
+      for await (const event of subscription.events(after)) {
+        this.#outbox.send(eventMessage(jobId, event));
+        await this.#outbox.room();
+      }
+    } catch (error) {
+      if (error instanceof SluiceError && error.code === 'shutting_down')
+        return this.#cut(closeCodes.goingAway, 'this server is stopping');
+      this.#sendError(error, { ref, job: jobId });
+    } finally {
+      if (this.#followed.get(jobId) === subscription) this.#unfollow(jobId);
+    }
+  }
+
+  #unfollow(jobId: string): void {
+    const subscription = this.#followed.get(jobId);
+    this.#followed.delete(jobId);
+    if (!subscription) return;
+    subscription.close();
+    void leaveJob(this.#parts, this.#identity.tenant, jobId);
+  }
+
+  #sendError(error: unknown, about: Record<string, unknown>): void {
+    const known =
+      error instanceof SluiceError
+        ? error
+        : new SluiceError('internal', { fields: { request: 'of this socket' }, cause: error });
+    const { code, message, param } = known;
+    this.#outbox.send({ type: 'error', ...about, code, message, ...(param ? { param } : {}) });
+  }
+}
+
+function eventMessage(job: string, event: JobEvent): Record<string, unknown> {
+  return { type: 'event', job, event: eventName(event), id: eventId(event.place), data: eventOf(job, event) };
+}
+
+/** @throws SluiceError job_not_found */
+function known(jobId: string): string {
+  if (!isJobId(jobId)) throw new SluiceError('job_not_found', { fields: { job: jobId }, param: 'jobs' });
+  return jobId;
+}
+
+/** The ref of a message that may not be valid otherwise. */
+function refOf(said: unknown): Ref {
+  const ref = typeof said === 'object' && said !== null ? (said as { ref?: unknown }).ref : undefined;
+  return typeof ref === 'string' || typeof ref === 'number' ? ref : undefined;
+}
+
+/** @throws SluiceError invalid_request */
+function afterOf(
+  { after, jobs }: Extract<ClientMessage, { type: 'subscribe' }>,
+  jobId: string,
+): EventPlace | undefined {
+  const id = typeof after === 'string' ? after : after?.[jobId];
+  if (id === undefined) return undefined;
+  const place = readEventId(id);
+  const ambiguous = typeof after === 'string' && jobs.length > 1;
+  if (place && !ambiguous) return place;
+  const reason = ambiguous ? 'after: give one id for each job' : 'after: not the id of an event sent here';
+  throw new SluiceError('invalid_request', { fields: { reason }, param: 'after' });
+}
