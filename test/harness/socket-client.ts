@@ -25,14 +25,17 @@ export interface SocketClient {
 export interface SocketDoor {
   path?: string;
   headers?: Record<string, string>;
+  /** Whether pings are answered. */
+  autoPong?: boolean;
 }
 
 /** Opens a socket with the test key unless told otherwise; rejects when the upgrade is refused. */
 export async function openSocket(
   url: string,
-  { path = '/v1/ws', headers }: SocketDoor = {},
+  { path = '/v1/ws', headers, autoPong = true }: SocketDoor = {},
 ): Promise<SocketClient> {
   const socket = new WebSocket(`${url.replace('http', 'ws')}${path}`, {
+    autoPong,
     headers: headers ?? { authorization: `Bearer ${testKey}` },
   });
   const messages: SocketMessage[] = [];

@@ -1,3 +1,4 @@
+import { once } from 'node:events';
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
 import { chat, startSluice, type TestSluice } from '../harness/sluice.ts';
 import { openSocket, refusalOf, type SocketClient, type SocketDoor } from '../harness/socket-client.ts';
@@ -17,8 +18,7 @@ beforeAll(async () => {
         messages_per_second: 30,
         ticket_ms: 1_000,
         buffer_max_bytes: 16_384,
-        stall_ms: 300,
-        heartbeat_ms: 200,
+        stall_ms: 1_000,
         origins: ['https://app.example.com'],
       },
     },
@@ -223,14 +223,18 @@ test('a socket is closed with a code that says why: too large, not text, too man
 });
 
 test('a client that answers no ping is closed, one that does stays open', async () => {
-  const [dead, alive] = [await open(), await open()];
-  dead.socket.removeAllListeners('ping');
-  (
-    dead.socket as unknown as { _receiver: { removeAllListeners: (event: string) => void } }
-  )._receiver.removeAllListeners('ping');
-  await dead.closed;
-  alive.say({ type: 'ping' });
-  await alive.hear(({ type }) => type === 'pong');
+  const { redis, simulator } = sluice;
+  const settings = { sockets: { heartbeat_ms: 300 } };
+  const watchful = await startSluice({ redis, simulator, settings, withoutWorker: true });
+  try {
+    const silent = await openSocket(watchful.url, { autoPong: false });
+    await silent.closed;
+    const alive = await openSocket(watchful.url);
+    for (let pings = 0; pings < 3; pings++) await once(alive.socket, 'ping');
+    alive.socket.terminate();
+  } finally {
+    await watchful.stop();
+  }
 });
 
 test('a slow reader is cut, its job goes on, and another socket reads all of it', async () => {
