@@ -1,8 +1,8 @@
 /**
- * What the fair backend costs beside stock BullMQ: Redis CPU and commands per job for adding and for a no-op drain, and
- * dispatch time against the number of lanes. Prints ratios; interleaved rounds, medians.
+ * What the fair backend costs beside stock BullMQ: Redis CPU and commands per job for adding and for a no-op drain,
+ * memory per queued job, and dispatch time against the number of lanes. Prints ratios; interleaved rounds, medians.
  *
- * node loadtest/fair-bench/main.ts redis://127.0.0.1:6379 [jobs] [rounds]     (flushes that Redis)
+ * node loadtest/fair-bench/main.ts redis://127.0.0.1:6379 [jobs] [rounds] [--json]     (flushes that Redis)
  */
 import { createRedisBackend, Job, type MinimalQueue, Queue, type RedisQueueBackend } from 'bullmq';
 import { Redis } from 'ioredis';
@@ -12,7 +12,8 @@ import type { FairQueueBackend } from '#shared/queue/fair/fair-backend.ts';
 import { publishPool } from '#shared/queue/fair/publish-pool.ts';
 import { corkWrites } from '#shared/redis/cork.ts';
 
-const [url = 'redis://127.0.0.1:6379', jobsText = '20000', roundsText = '5'] = process.argv.slice(2);
+const parameters = process.argv.slice(2).filter((each) => each !== '--json');
+const [url = 'redis://127.0.0.1:6379', jobsText = '20000', roundsText = '5'] = parameters;
 const jobs = Number(jobsText);
 const rounds = Number(roundsText);
 const batch = 32;
@@ -24,16 +25,20 @@ interface Cost {
   redisUs: number;
   commands: number;
   wallUs: number;
+  /** Memory that Redis uses more of afterwards, bytes. */
+  bytes: number;
 }
 
-async function usage(): Promise<{ cpuUs: number; commands: number }> {
+async function usage(): Promise<{ cpuUs: number; commands: number; bytes: number }> {
   const cpu = await redis.info('cpu');
+  const memory = await redis.info('memory');
   const stats = await redis.info('commandstats');
   const seconds = (name: string) => Number(new RegExp(`^${name}:(.*)$`, 'm').exec(cpu)![1]);
   const commands = [...stats.matchAll(/calls=(\d+)/g)].reduce((sum, [, calls]) => sum + Number(calls), 0);
   return {
     cpuUs: (seconds('used_cpu_sys_main_thread') + seconds('used_cpu_user_main_thread')) * 1e6,
     commands,
+    bytes: Number(/^used_memory:(\d+)/m.exec(memory)![1]),
   };
 }
 
@@ -47,6 +52,7 @@ async function measure(work: () => Promise<unknown>, per: number): Promise<Cost>
     redisUs: (after.cpuUs - before.cpuUs) / per,
     commands: (after.commands - before.commands) / per,
     wallUs: wallUs / per,
+    bytes: (after.bytes - before.bytes) / per,
   };
 }
 
@@ -103,7 +109,7 @@ const opts = { removeOnComplete: keepNothing, removeOnFail: keepNothing, attempt
 const jobOf = (json: Parameters<typeof Job.fromJSON>[1], id: string) =>
   Job.fromJSON({ opts: {}, toKey: (type: string) => type } as unknown as MinimalQueue, json, id);
 
-/** As the claim loop does it: completions in parallel, each fetching the next. */
+/** As BullMQ's Worker does it: completions in parallel, each fetching the next. */
 async function drainStock(backend: RedisQueueBackend): Promise<void> {
   let done = 0;
   const worker = async (index: number) => {
@@ -125,20 +131,18 @@ async function drainStock(backend: RedisQueueBackend): Promise<void> {
   if (done !== jobs) throw new Error(`drained ${done} of ${jobs}`);
 }
 
-/** One script for several claims, completions without a fetch, as the fair claim loop does while it has places. */
+/** As the claim loop does it: what ends in one tick is completed in one script, which also fills the places. */
 async function drainFair(backend: FairQueueBackend): Promise<void> {
   let done = 0;
-  let tokens = 0;
-  for (;;) {
-    const { claimed } = await backend.claim({ count: batch, tokenPrefix: 't', tokenFrom: tokens });
-    if (claimed.length === 0) break;
-    tokens += batch;
-    await Promise.all(
-      claimed.map(({ id, json, token }) =>
-        backend.complete(jobOf(json, id), token, { in: 300, out: 90 }, { count: 0, tokenPrefix: '' }),
-      ),
-    );
+  let { claimed } = await backend.claim({ count: batch, tokenPrefix: 't', tokenFrom: 0 });
+  while (claimed.length > 0) {
     done += claimed.length;
+    const usage = { in: 300, out: 90 };
+    const completions = claimed.map(({ id, json, token }) => ({ job: jobOf(json, id), token, usage }));
+    const next = { count: batch, tokenPrefix: 't', tokenFrom: done };
+    ({ claimed } = await backend.complete(completions, next));
+    // With events each job is completed by itself, and nothing is handed out on the way.
+    if (claimed.length === 0) ({ claimed } = await backend.claim(next));
   }
   if (done !== jobs) throw new Error(`drained ${done} of ${jobs}`);
 }
@@ -163,7 +167,7 @@ async function round(variant: Variant, results: Map<string, Cost[]>): Promise<vo
 const median = (values: number[]) =>
   values.toSorted((one, other) => one - other)[Math.floor(values.length / 2)]!;
 
-async function compare(): Promise<void> {
+async function compare() {
   const results = new Map<string, Cost[]>();
   const names = Object.keys(variants) as Variant[];
   for (let index = 0; index < rounds; index++) {
@@ -172,23 +176,42 @@ async function compare(): Promise<void> {
   const of = (row: string) => {
     const costs = results.get(row)!;
     const pick = (key: keyof Cost) => median(costs.map((cost) => cost[key]));
-    return { redisUs: pick('redisUs'), commands: pick('commands'), wallUs: pick('wallUs') };
+    return {
+      redisUs: pick('redisUs'),
+      commands: pick('commands'),
+      wallUs: pick('wallUs'),
+      bytes: pick('bytes'),
+    };
   };
   console.log(
-    'variant | what | Redis CPU us per job (ratio to stock) | commands per job | wall us per job (stock/this)',
+    'variant | what | Redis CPU us per job (ratio to stock) | commands per job | wall us per job (stock/this) | memory per job',
   );
   for (const row of [...results.keys()].toSorted()) {
     const base = of(`stock | ${row.includes('| add') ? 'add' : 'drain, one by one'}`);
     const cost = of(row);
     console.log(
       `${row} | ${cost.redisUs.toFixed(1)} (${(cost.redisUs / base.redisUs).toFixed(2)}) | ` +
-        `${cost.commands.toFixed(1)} | ${cost.wallUs.toFixed(1)} (${(base.wallUs / cost.wallUs).toFixed(2)}x)`,
+        `${cost.commands.toFixed(1)} | ${cost.wallUs.toFixed(1)} (${(base.wallUs / cost.wallUs).toFixed(2)}x)` +
+        (row.includes('| add')
+          ? ` | ${cost.bytes.toFixed(0)} bytes (${(cost.bytes / base.bytes).toFixed(2)})`
+          : ''),
     );
   }
+  const [stockDrain, stockAdd] = [of('stock | drain, one by one'), of('stock | add')];
+  const ratiosOf = (variant: Variant) => {
+    const [drain, add] = [of(`${variant} | drain, ${batch} at once`), of(`${variant} | add`)];
+    return {
+      drainRate: stockDrain.wallUs / drain.wallUs,
+      drainRedisCpu: drain.redisUs / stockDrain.redisUs,
+      addRedisCpu: add.redisUs / stockAdd.redisUs,
+      memory: add.bytes / stockAdd.bytes,
+    };
+  };
+  return { free: ratiosOf('fair, no events'), limited: ratiosOf('fair, rpm and tpm') };
 }
 
 /** Time of one dispatch in Redis, with many lanes behind it and a flood of one tenant in front. */
-async function scale(): Promise<void> {
+async function scale() {
   const measured: number[] = [];
   const claims = 2_000;
   for (const lanes of [10, 1_000, 100_000]) {
@@ -212,8 +235,12 @@ async function scale(): Promise<void> {
     );
     await queue.close();
   }
+  return measured;
 }
 
-await compare();
-await scale();
+const ratiosToStock = await compare();
+const dispatchUs = await scale();
+if (process.argv.includes('--json')) {
+  console.log(JSON.stringify({ jobs, rounds, ratiosToStock, dispatchUs, lanes: [10, 1_000, 100_000] }));
+}
 redis.disconnect();

@@ -1,10 +1,11 @@
 import { Job, type MinimalQueue } from 'bullmq';
 import { ticketSchema } from '#shared/contracts/ticket.ts';
 import type { Timer } from '#shared/kernel/clock.ts';
-import type { Claimed, ClaimRequest, Claims } from './fair/claims.ts';
+import type { Claimed, ClaimRequest, Claims, Completion } from './fair/claims.ts';
 import { createFairBackend } from './fair/create-fair-backend.ts';
 import type { FairQueueBackend } from './fair/fair-backend.ts';
 import { bullOptions, keepNothing } from './pool-queue.ts';
+import { TickBatch } from './tick-batch.ts';
 import { retryThrownMs, type TicketWorker, type TicketWorkerOptions, type Verdict } from './ticket-worker.ts';
 
 /** Most tickets asked for at once. */
@@ -17,8 +18,8 @@ const drainPollMs = 20;
 const noQueue = { opts: {}, toKey: (type: string) => type } as unknown as MinimalQueue;
 
 /**
- * Claims as many tickets at once as there are free places, in one script, and fills the place of a completed ticket in
- * the script that completes it. BullMQ's Worker claims one after the other and is bound by latency.
+ * Claims as many tickets at once as there are free places, in one script, and fills the places of tickets that are
+ * completed in one tick in the one script that completes them. BullMQ's Worker claims one after the other and is bound by latency.
  *
  * claiming ⇄ idle (blocked on BullMQ's marker, or until a ceiling admits again) ⇄ full (all places taken)
  *   → draining → stopped
@@ -29,6 +30,10 @@ export class ClaimLoop implements TicketWorker {
   readonly name: string;
   readonly #options: TicketWorkerOptions;
   readonly #held = new Map<string, string>();
+  readonly #completions = new TickBatch<Completion, Error | undefined>(
+    (completions) => this.#complete(completions),
+    claimMax,
+  );
   #backend: FairQueueBackend | undefined;
   #timers: Timer[] = [];
   #loop: Promise<void> | undefined;
@@ -170,20 +175,23 @@ export class ClaimLoop implements TicketWorker {
       // BullMQ adds the delay to the moment it is given.
       await backend.moveToDelayed(job.id!, this.#options.clock.nowMs(), verdict.delayMs, token);
     } else {
-      const claims = await backend.complete(
-        job,
-        token,
-        verdict.usage,
-        this.#request(this.#mayTakeNext() ? 1 : 0),
-      );
-      this.#held.delete(job.id!);
-      this.#startAll(claims);
+      const failed = await this.#completions.add({ job, token, usage: verdict.usage });
+      if (failed) throw failed;
     }
   }
 
-  /** Whether the place of a completed ticket is to be filled. */
-  #mayTakeNext(): boolean {
-    return !this.#stopped && this.#held.size <= this.#concurrency;
+  async #complete(completions: readonly Completion[]): Promise<readonly (Error | undefined)[]> {
+    const next = this.#request(this.#placesAfter(completions.length));
+    const { failed, ...claims } = await this.#backend!.complete(completions, next);
+    for (const { job } of completions) this.#held.delete(job.id!);
+    this.#startAll(claims);
+    return failed;
+  }
+
+  /** How many of the places of completed tickets are to be filled. */
+  #placesAfter(completed: number): number {
+    if (this.#stopped) return 0;
+    return Math.max(0, Math.min(completed, this.#concurrency - this.#held.size + completed));
   }
 
   async #renewLocks(): Promise<void> {

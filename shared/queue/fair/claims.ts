@@ -1,6 +1,7 @@
-import type { JobJson, KeepJobs, QueueBaseOptions } from 'bullmq';
+import type { JobJson, KeepJobs, MinimalJob, QueueBaseOptions } from 'bullmq';
 import type { Clock } from '#shared/kernel/clock.ts';
 import type { Grant } from './grant.ts';
+import type { Usage } from './ticket-place.ts';
 
 export interface FairOptions {
   clock: Clock;
@@ -32,6 +33,13 @@ export interface Claims {
   comeBackMs: number | undefined;
   /** How long BullMQ's own limiter refuses, milliseconds. */
   limitedMs: number;
+}
+
+/** A job that is done, and what it has used. */
+export interface Completion {
+  job: MinimalJob;
+  token: string;
+  usage?: Usage | undefined;
 }
 
 export interface ClaimRequest {

@@ -32,6 +32,7 @@ import {
   type BackendOptions,
   type ClaimRequest,
   type Claims,
+  type Completion,
   claimArgs,
   type FairOptions,
   tokenAt,
@@ -44,7 +45,6 @@ import {
   type FairCall,
   type FairReply,
   type FairScriptName,
-  type LeaveReply,
   loadFairScripts,
   splitFlat,
 } from './fair-scripts.ts';
@@ -182,34 +182,46 @@ export class FairQueueBackend extends RedisQueueBackend {
     );
     const next = fetchNext && !this.closing ? oneFor(token) : nobody;
     const leaving = { jobId: job.id!, usage: usageOf(returnValue), removesJob: true, next };
-    const plain = this.#keepsNothing(removeOnComplete)
-      ? await this.#completePlainly(leaving, token)
-      : undefined;
-    const claims = plain ?? (await this.#leave('finish', finished, 'moveToFinished', leaving));
+    const plain = await this.#completePlainly([{ job, token, usage: leaving.usage }], next, removeOnComplete);
+    if (plain.statuses[0]! < 0) throw this.#notCompleted(job, plain.statuses[0]!);
+    const claims =
+      plain.statuses[0] === 0
+        ? plain.claims
+        : await this.#leave('finish', finished, 'moveToFinished', leaving);
     return { result: next === nobody ? [] : this.#nextJob(claims), finishedOn: finishedOnOf(finished) };
   }
 
   override async moveToFailed(...parameters: Parameters<Base['moveToFailed']>) {
     const [job, failedReason, removeOnFail, token, fetchNext, fields] = parameters;
     const finished = this.moveToFailedArgs(job, failedReason, removeOnFail, token, false, fields);
-    const leaving = { jobId: job.id!, removesJob: true };
-    return {
-      result: await this.#finish(finished, leaving, token, fetchNext),
-      finishedOn: finishedOnOf(finished),
-    };
+    const next = fetchNext && !this.closing ? oneFor(token) : nobody;
+    const leaving = { jobId: job.id!, removesJob: true, next };
+    const claims = await this.#leave('finish', finished, 'moveToFinished', leaving);
+    return { result: next === nobody ? [] : this.#nextJob(claims), finishedOn: finishedOnOf(finished) };
   }
 
   /**
-   * Completes a job and hands out up to `next.count` others in the same step.
-   *
-   * @throws as BullMQ's moveToCompleted
+   * Completes jobs of which nothing is kept, and hands out up to `next.count` others in the same step. `failed` holds, at
+   * the place of each job, what BullMQ's moveToCompleted would throw.
    */
-  async complete(job: MinimalJob, token: string, usage: Usage | undefined, next = nobody): Promise<Claims> {
-    const leaving = { jobId: job.id!, usage, removesJob: true, next };
-    const plain = this.#keepsNothing(keepNothing) ? await this.#completePlainly(leaving, token) : undefined;
-    if (plain) return plain;
-    const args = this.moveToCompletedArgs(job, '"ok"', keepNothing, token, false);
-    return this.#leave('finish', args, 'moveToFinished', leaving);
+  async complete(
+    completions: readonly Completion[],
+    next = nobody,
+  ): Promise<Claims & { failed: (Error | undefined)[] }> {
+    const { statuses, claims } = await this.#completePlainly(completions, next, keepNothing);
+    const failed = await Promise.all(
+      completions.map(({ job, token, usage }, place) => {
+        const status = statuses[place]!;
+        if (status !== 1) return status < 0 ? this.#notCompleted(job, status) : undefined;
+        const args = this.moveToCompletedArgs(job, '"ok"', keepNothing, token, false);
+        const leaving = { jobId: job.id!, usage, removesJob: true };
+        return this.#leave('finish', args, 'moveToFinished', leaving).then(
+          () => undefined,
+          (error: Error) => error,
+        );
+      }),
+    );
+    return { ...claims, failed };
   }
 
   override async moveToDelayed(
@@ -283,45 +295,36 @@ export class FairQueueBackend extends RedisQueueBackend {
     return foreign.map((count, index) => count + counts[index]![1]);
   }
 
-  /** Whether nothing is kept of a completed job: neither itself, nor events, nor metrics. */
-  #keepsNothing(removeOnComplete: boolean | number | KeepJobs | undefined): boolean {
-    const keep = this.getKeepJobs(removeOnComplete, this.#options.removeOnComplete);
-    return !this.#fair.events && keep.count === 0 && !this.#options.metrics;
-  }
-
-  /** Completes a job that leaves nothing behind; undefined when there is more to it, and nothing was done. */
+  /** Completes jobs that leave nothing behind; of one with status 1 there is more, and nothing was done. */
   async #completePlainly(
-    { jobId, usage, next = nobody }: Leaving,
-    token: string,
-  ): Promise<Claims | undefined> {
-    const args = {
-      leavingJobId: jobId,
-      usedInput: usage?.in ?? '',
-      usedOutput: usage?.out ?? '',
-      unused: this.#unused.get(jobId) ?? '',
-      tokenHeld: token,
+    completions: readonly Completion[],
+    next: ClaimRequest,
+    removeOnComplete: boolean | number | KeepJobs | undefined,
+  ): Promise<{ statuses: number[]; claims: Claims }> {
+    const keep = this.getKeepJobs(removeOnComplete, this.#options.removeOnComplete);
+    const nothingDone = {
+      statuses: completions.map(() => 1),
+      claims: this.#claims(nothingClaimed, nobody, 0),
     };
+    if (this.#fair.events || keep.count !== 0 || this.#options.metrics) return nothingDone;
+    const rest = completions.flatMap(({ job, token, usage }) => [
+      job.id!,
+      token,
+      usage?.in ?? '',
+      usage?.out ?? '',
+      this.#unused.get(job.id!) ?? '',
+    ]);
     const askedMs = this.#fair.clock.monotonicMs();
-    const [status, reply]: LeaveReply =
-      next.count === 0
-        ? [await this.runScript('complete', { args })]
-        : await this.runScript('completeNext', { args: { ...args, ...claimArgs(next, this.#options) } });
-    if (status !== 1) this.#forget(jobId);
-    if (status < 0)
-      throw this.finishedErrors({ code: status, jobId, command: 'moveToFinished', state: 'active' });
-    if (status === 1) return undefined;
-    return this.#claims(reply ?? nothingClaimed, next, askedMs);
+    const args = claimArgs(next, this.#options);
+    const [statuses, reply] = await this.runScript('complete', { args, rest });
+    for (const [place, status] of statuses.entries()) {
+      if (status !== 1) this.#forget(completions[place]!.job.id!);
+    }
+    return { statuses, claims: this.#claims(reply ?? nothingClaimed, next, askedMs) };
   }
 
-  async #finish(
-    flat: Flat,
-    leaving: Leaving,
-    token: string,
-    fetchNext: boolean | undefined,
-  ): Promise<unknown[]> {
-    const next = fetchNext && !this.closing ? oneFor(token) : nobody;
-    const claims = await this.#leave('finish', flat, 'moveToFinished', { ...leaving, next });
-    return next === nobody ? [] : this.#nextJob(claims);
+  #notCompleted({ id }: MinimalJob, code: number): Error {
+    return this.finishedErrors({ code, jobId: id!, command: 'moveToFinished', state: 'active' });
   }
 
   /** Runs a BullMQ script that takes a job out of the workers' hands, settles its grant, and claims what is next. */

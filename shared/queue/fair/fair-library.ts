@@ -69,7 +69,7 @@ function functionOf(name: string, definition: ScriptDefinition, source: LuaSourc
   return [
     `function defined.${name}(KEYS, ARGV)`,
     `queueKey, arg = KEYS[${bullmqKeysOf(definition) + 1}], { ${table} }`,
-    `beginCall()\n${text}`,
+    `local restFrom = ${argsFrom + args.length}\nbeginCall()\n${text}`,
     'end',
   ].join('\n');
 }

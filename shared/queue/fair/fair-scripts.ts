@@ -14,7 +14,6 @@ const claimArgs = [
   'limiterDurationMs',
 ] as const;
 const leaveArgs = ['leavingJobId', 'usedInput', 'usedOutput', 'unused', 'removesJob', 'staysOn'] as const;
-const completeArgs = ['leavingJobId', 'usedInput', 'usedOutput', 'unused', 'tokenHeld'] as const;
 const placeArgs = ['tenant', 'class', 'input', 'output', 'max', 'deadlineMs', 'arrivalMs'] as const;
 const addPlainArgs = ['newJobId', 'name', 'timestamp', 'data', 'packedOptions', ...placeArgs] as const;
 const addArgs = ['packedArgs', 'data', 'packedOptions', ...placeArgs] as const;
@@ -38,12 +37,7 @@ export const fairScripts = {
   add: define({ file: 'add.lua', args: addArgs }),
   addPlain: define({ file: 'add-plain.lua', args: addPlainArgs }),
   dispatch: define({ file: 'dispatch.lua', args: claimArgs, allowOutOfMemory: true }),
-  complete: define({ file: 'complete.lua', args: completeArgs, allowOutOfMemory: true }),
-  completeNext: define({
-    file: 'complete-next.lua',
-    args: [...completeArgs, ...claimArgs],
-    allowOutOfMemory: true,
-  }),
+  complete: define({ file: 'complete.lua', args: claimArgs, allowOutOfMemory: true }),
   finish: leave('moveToFinished-14', 9),
   delay: leave('moveToDelayed-11', 9),
   retry: leave('retryJob-11', 6),
@@ -78,6 +72,7 @@ export type DispatchReply = [
   waitedFor?: string | null,
   tenant?: string | null,
 ];
+export type CompleteReply = [statuses: number[], DispatchReply?];
 export type LeaveReply = [status: number, DispatchReply?];
 
 /** Whether it said anything new, how many publications there have been, and who made the one before. */
@@ -87,8 +82,7 @@ export interface FairReply {
   add: string | number;
   addPlain: string;
   dispatch: DispatchReply;
-  complete: number;
-  completeNext: LeaveReply;
+  complete: CompleteReply;
   finish: LeaveReply;
   delay: LeaveReply;
   retry: LeaveReply;
@@ -107,6 +101,8 @@ export interface FairCall<Name extends FairScriptName> {
   bullmqKeys?: readonly unknown[];
   bullmqArgs?: readonly unknown[];
   args: Record<ArgsOf<Name>, unknown>;
+  /** Further arguments; in Lua they begin at ARGV[restFrom]. */
+  rest?: readonly unknown[];
 }
 
 /** Keys of a script that belong to the BullMQ script it wraps. */
@@ -141,5 +137,6 @@ export function callFairScript<Name extends FairScriptName>(
     suppliedNowMs?.() ?? '',
     events ? 0 : 1,
     ...fairScripts[name].ownArgs.map((arg) => args[arg]),
+    ...(call.rest ?? []),
   ]);
 }

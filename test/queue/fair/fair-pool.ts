@@ -2,7 +2,7 @@ import { Queue } from 'bullmq';
 import type { Redis } from 'ioredis';
 import type { z } from 'zod';
 import { systemClock } from '#shared/kernel/clock.ts';
-import type { Claims, Unused } from '#shared/queue/fair/claims.ts';
+import type { Claims, Completion, Unused } from '#shared/queue/fair/claims.ts';
 import { createFairBackend } from '#shared/queue/fair/create-fair-backend.ts';
 import type { FairQueueBackend } from '#shared/queue/fair/fair-backend.ts';
 import type { poolSettingsSchema } from '#shared/queue/fair/pool-config.ts';
@@ -58,8 +58,9 @@ export class FairPool {
   }
 
   async complete(id: string, usage?: { in: number; out: number }): Promise<void> {
-    const job = { id, opts: {} } as Parameters<FairQueueBackend['complete']>[0];
-    await this.backend.complete(job, this.tokenOf(id), usage, { count: 0, tokenPrefix: '' });
+    const job = { id, opts: {} } as Completion['job'];
+    const { failed } = await this.backend.complete([{ job, token: this.tokenOf(id), usage }]);
+    if (failed[0]) throw failed[0];
   }
 
   async putBack(id: string, unused: Unused | undefined): Promise<void> {
