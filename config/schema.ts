@@ -186,6 +186,12 @@ const workersSchema = z
       dayMs,
       'A worker of which nothing was heard for this long leaves the register of workers.',
     ),
+    fairness_sample_ms: milliseconds(
+      60_000,
+      50,
+      3_600_000,
+      'How often one worker per pool measures how fairly it is shared, and how well starts were foretold.',
+    ),
     settle_retry_max_ms: milliseconds(
       900_000,
       1_000,

@@ -26,6 +26,7 @@ import type { DeltaLogParts } from './streams/delta-log.ts';
 import { StreamedAttempts } from './streams/streamed-attempts.ts';
 import { SuspectPlace } from './suspect-place.ts';
 import { type SweepParts, sweepJobs } from './sweep-jobs.ts';
+import { FairnessWatch } from './watch-fairness.ts';
 import { keepRegistered, type RegisterParts, strike } from './worker-register.ts';
 
 export interface WorkerAppOptions {
@@ -116,7 +117,17 @@ async function buildServices(
     presence: ownPresence(),
     onError: onError('sweeper'),
   };
-  return [connections, leases, queues, mendingService(mending, () => pools.idle), pools];
+  const fairness = new FairnessWatch({
+    workerId,
+    live,
+    redis,
+    queues,
+    jobs,
+    metrics,
+    clock,
+    onError: onError('fairness'),
+  });
+  return [connections, leases, queues, mendingService(mending, () => pools.idle), fairness, pools];
 }
 
 /** Where streamed answers go while they are made. */

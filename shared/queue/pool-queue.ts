@@ -8,6 +8,7 @@ import { type RedisConnection, storeError } from '#shared/redis/connection.ts';
 import { keys } from '#shared/redis/keys.ts';
 import { createFairBackend } from './fair/create-fair-backend.ts';
 import { explainJob, type Waiting } from './fair/explain.ts';
+import { pickWaiting, readStandings, type Standings, type TokenWeights } from './fair/fairness.ts';
 import { type ObservedLimits, observeLimits } from './fair/observe-limits.ts';
 import type { PoolSettings, TenantSettings } from './fair/pool-config.ts';
 import { coolDown, type Published, publishPool } from './fair/publish-pool.ts';
@@ -139,6 +140,16 @@ export class PoolQueue implements Service {
   /** Why a waiting job waits, where it stands in its lane, and when it should start. */
   async explain(tenant: string, jobId: string, startsPerSecond: number): Promise<Waiting> {
     return this.#ask(explainJob(this.#queue.getBackend(), tenant, jobId, startsPerSecond));
+  }
+
+  /** How far the lanes that compete have been served, and what is in hand. */
+  standings(weights: TokenWeights): Promise<Standings> {
+    return this.#ask(readStandings(this.#queue.getBackend(), weights));
+  }
+
+  /** A waiting job, picked at random; undefined when none waits in a lane that competes. */
+  pickWaiting(): Promise<{ tenant: string; jobId: string } | undefined> {
+    return this.#ask(pickWaiting(this.#queue.getBackend()));
   }
 
   /** Tickets by where they are. */

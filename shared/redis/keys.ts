@@ -67,6 +67,8 @@ export const keys = {
   workerChannel: (workerId: string) => `sl:worker:${workerId}`,
   /** String: who sweeps at present. */
   sweepLease: () => 'sl:sweeper',
+  /** String: who measures how fairly a pool is shared at present. */
+  fairnessLease: (provider: string, pool: string) => `sl:{${provider}}:fairness:${pool}`,
   /** String written by the readiness probe. */
   readiness: (processId: string) => `sl:ready:${processId}`,
   /** Prefix of the BullMQ queues of a provider. */

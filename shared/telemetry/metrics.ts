@@ -12,8 +12,18 @@ interface LimitMetrics {
   foreignUse: Counter<'pool' | 'credential' | 'ceiling'>;
 }
 
+/** How fairly pools are shared: reported by the one worker that holds the lease of the pool. */
+interface FairnessMetrics {
+  waitingJobs: Gauge<'pool'>;
+  fairnessGini: Gauge<'pool'>;
+  fairnessJain: Gauge<'pool'>;
+  fairnessGap: Gauge<'pool'>;
+  fairnessGapBound: Gauge<'pool'>;
+  startEstimateErrorSeconds: Histogram<'pool' | 'direction'>;
+}
+
 /** Every metric of Sluice. Units are in the names; labels are bounded by the configuration, tenants by `tenantLabel`. */
-export interface Metrics extends LimitMetrics {
+export interface Metrics extends LimitMetrics, FairnessMetrics {
   registry: Registry;
   /** The label `tenant` of a tenant. */
   tenantLabel: (tenant: string) => string;
@@ -73,6 +83,7 @@ export function createMetrics(options: { processMetrics: boolean }): Metrics {
       'decision',
     ),
     ...jobMetrics(declare),
+    ...fairnessMetrics(declare),
     ...limitMetrics(counter, gauge),
     ...configurationMetrics(declare),
     ...webhookMetrics(declare),
@@ -149,6 +160,38 @@ function jobMetrics({ counter, gauge, histogram }: ReturnType<typeof declaration
       'sluice_background_errors_total',
       'Errors of parts that no caller waits for.',
       'part',
+    ),
+  };
+}
+
+function fairnessMetrics({ gauge, histogram }: ReturnType<typeof declarations>): FairnessMetrics {
+  return {
+    waitingJobs: gauge('sluice_waiting_jobs', 'Jobs that wait in the pool.', 'pool'),
+    fairnessGini: gauge(
+      'sluice_fairness_gini',
+      'Gini coefficient of weighted service among lanes that had work all the time since the last look; 0 is equal.',
+      'pool',
+    ),
+    fairnessJain: gauge(
+      'sluice_fairness_jain',
+      'Jain index of weighted service among lanes that had work all the time since the last look; 1 is equal.',
+      'pool',
+    ),
+    fairnessGap: gauge(
+      'sluice_fairness_gap_tokens',
+      'Weighted service between the lane served most and the one served least, of those that have work.',
+      'pool',
+    ),
+    fairnessGapBound: gauge(
+      'sluice_fairness_gap_bound_tokens',
+      'What the gap stays under, from the jobs in hand and next: the largest since this worker reports.',
+      'pool',
+    ),
+    startEstimateErrorSeconds: histogram(
+      'sluice_start_estimate_error_seconds',
+      'Distance between the start that was foretold for a waiting job and its real start; direction: foretold too_early or too_late.',
+      'pool',
+      'direction',
     ),
   };
 }

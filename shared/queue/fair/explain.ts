@@ -48,6 +48,8 @@ export async function explainPool(backend: FairQueueBackend, lanesMax = 20): Pro
 const weighedLanesMax = 200;
 
 export interface Waiting extends LaneExplanation {
+  /** When this was said, on Redis' clock. */
+  nowMs: number;
   /** When the job starts if the pool goes on as it did, milliseconds from now; undefined when nothing tells. */
   estimatedStartMs: number | undefined;
 }
@@ -70,6 +72,7 @@ export async function explainJob(
   const turns = (lane?.position ?? 0) * turnsPerJob + (lane?.turn ?? 0);
   return {
     ...lane!,
+    nowMs,
     estimatedStartMs: known ? Math.round(fitsInMs + (turns * 1_000) / startsPerSecond) : undefined,
   };
 }
