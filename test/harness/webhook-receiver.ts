@@ -48,6 +48,11 @@ export class WebhookReceiver {
     return this.received.map(({ id }) => id);
   }
 
+  /** Cuts every connection: what was under way is not answered any more. */
+  cut(): void {
+    this.#server.closeAllConnections();
+  }
+
   async stop(): Promise<void> {
     this.#server.closeAllConnections();
     this.#server.close();
