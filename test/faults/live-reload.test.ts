@@ -2,6 +2,7 @@ import { writeFile } from 'node:fs/promises';
 import { afterEach, expect, test } from 'vitest';
 import { systemClock } from '#shared/kernel/clock.ts';
 import { keys } from '#shared/redis/keys.ts';
+import { fullestWindow } from '../../loadtest/judge/ceilings.ts';
 import type { Arrival } from '../../loadtest/simulator/arrivals/arrival-log.ts';
 import { FaultSystem, get, type IngressProcess, post, submit, tenant } from '../harness/fault-system.ts';
 import { writeConfiguration } from '../harness/processes.ts';
@@ -166,5 +167,31 @@ test('workers with different files: the one that spoke last counts, and nobody s
   expect(await weight()).toMatch(/^1 /);
   expect(late.output).toContain('pool settings published');
   expect(before.reduce((sum, count) => sum + count, 0)).toBe(3);
+  await older.remove();
+});
+
+test('a grant for a key that a worker does not know goes back: its calls never run on the ceiling of another', async () => {
+  const windowSeconds = 2;
+  const perWindow = 5;
+  const known = (...ids: string[]) =>
+    openai({
+      credentials: ids.map((id) => ({ id, api_key: `sk-key-${id}-x` })),
+      pools: { chat: pool({ ceilings: { rpm: perWindow }, window_seconds: windowSeconds }) },
+    });
+  system = await FaultSystem.start({ ...fast, ...known('a', 'b') });
+  const faults = system;
+  const newer = faults.config.path;
+  const older = await writeConfiguration(faults.simulator.url, { ...fast, ...known('a') });
+  Object.assign(faults.config, { path: older.path });
+  await faults.worker();
+  Object.assign(faults.config, { path: newer });
+  // The last word says that there are two keys, and then only the worker that knows one is left.
+  const [ingress, gone] = await Promise.all([faults.ingress(), faults.worker()]);
+  await gone.end('SIGTERM');
+  const jobs = await submit(ingress, Array(20).fill(chat()));
+  expect(await faults.ended(jobs)).toEqual({ succeeded: 20 });
+  const charges = arrivals(faults).map(({ atMs }) => ({ atMs, amount: 1 }));
+  expect(credentialsUsed(faults).size).toBe(1);
+  expect(fullestWindow(charges, windowSeconds * 1_000)).toBeLessThanOrEqual(perWindow);
   await older.remove();
 });
