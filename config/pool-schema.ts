@@ -34,6 +34,50 @@ const tokenAccountings = [
   'bedrock',
 ] as const;
 
+const breakerSchema = z
+  .strictObject({
+    failures_max: count(
+      10,
+      1,
+      1_000_000,
+      'Failures in a row (server, capacity, connection) after which nothing more is sent on a credential.',
+    ),
+    open_ms: milliseconds(
+      5_000,
+      10,
+      3_600_000,
+      'How long it is then left alone before one call probes it; doubled each time the probe fails.',
+    ),
+    open_max_ms: milliseconds(60_000, 10, 3_600_000, 'Longest time between two probes.'),
+    probe_ms: milliseconds(60_000, 100, 3_600_000, 'A probe that took longer may be followed by another.'),
+    billing_probe_ms: milliseconds(
+      300_000,
+      100,
+      86_400_000,
+      'How often a credential that is refused over money is probed.',
+    ),
+  })
+  .prefault({});
+
+const rampSchema = z
+  .strictObject({
+    start_share: z
+      .number()
+      .min(0.001)
+      .max(1)
+      .default(0.1)
+      .describe('Share of its ceilings that a recovered credential, or one added later, begins with.'),
+    recovery_ms: milliseconds(30_000, 0, 3_600_000, 'When it may use all of them again.'),
+    growth: z
+      .number()
+      .min(0.01)
+      .max(10)
+      .default(0.5)
+      .describe('How much a provider that told us to slow down lets us grow in `growth_ms`; 0.5: by half.'),
+    growth_ms: milliseconds(900_000, 100, 86_400_000, 'See `growth`.'),
+  })
+  .prefault({});
+
 const poolObject = z.strictObject({
   models: z
     .array(z.string().min(1).max(200))
@@ -53,6 +97,8 @@ const poolObject = z.strictObject({
     .describe(
       'Usage tier at the provider: fills in the ceilings that are not given, from `config/tiers.yaml`.',
     ),
+  breaker: breakerSchema,
+  ramp: rampSchema,
   token_accounting: z
     .enum(tokenAccountings)
     .default('input_plus_max')

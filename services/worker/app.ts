@@ -17,6 +17,7 @@ import type { Logger } from '#shared/telemetry/logger.ts';
 import type { Metrics } from '#shared/telemetry/metrics.ts';
 import { queueTelemetry } from '#shared/telemetry/tracing.ts';
 import { LeaseKeeper } from './lease-keeper.ts';
+import { PoolNews } from './limits/pool-news.ts';
 import { type ReclaimParts, reclaimDeadWorkers } from './reclaim-dead-workers.ts';
 import { RemovedPools } from './removed-pools.ts';
 import { ServePools } from './serve-pools.ts';
@@ -94,11 +95,12 @@ async function buildServices(
   const streams = streamedAttempts(options, redis, onError('streams'));
   const queues = new PoolQueues({ live, connection: redis, clock, telemetry });
   const shared = { workerId, jobs, leases, settler, storeRetry, suspects, streams, metrics, clock };
+  const news = new PoolNews(subscriber, onError('pool news'));
   const pools = new ServePools({
     live,
     patterns: options.pools,
     queues,
-    parts: { shared, settings, clock, random, log, connection: queueRedis, telemetry, onError },
+    parts: { shared, news, settings, clock, random, log, connection: queueRedis, telemetry, onError },
     workerId,
     clock,
     log,
@@ -127,7 +129,7 @@ async function buildServices(
     clock,
     onError: onError('fairness'),
   });
-  return [connections, leases, queues, mendingService(mending, () => pools.idle), fairness, pools];
+  return [connections, leases, news, queues, mendingService(mending, () => pools.idle), fairness, pools];
 }
 
 /** Where streamed answers go while they are made. */

@@ -49,8 +49,11 @@ export class LeaseKeeper implements Service {
     const { redis, subscriber, workerId, clock, beatMs } = this.#options;
     redis.on('ready', this.#onReady);
     this.#timer = clock.every(beatMs, () => void this.#beat());
-    subscriber.on('message', (_channel, message: string) => this.#cancel(message.split(' ')[1] ?? ''));
-    await subscriber.subscribe(keys.workerChannel(workerId));
+    const own = keys.workerChannel(workerId);
+    subscriber.on('message', (channel, message: string) => {
+      if (channel === own) this.#cancel(message.split(' ')[1] ?? '');
+    });
+    await subscriber.subscribe(own);
   }
 
   async stop(): Promise<void> {

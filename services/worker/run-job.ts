@@ -14,6 +14,7 @@ import { callProvider } from './call-provider.ts';
 import { backoffMs } from './failures/backoff.ts';
 import type { ProviderClient } from './http/provider-client.ts';
 import type { LeaseKeeper } from './lease-keeper.ts';
+import type { CredentialKeeper } from './limits/credential-keeper.ts';
 import type { LimitWatch } from './limits/limit-watch.ts';
 import type { SendWindow } from './send-window.ts';
 import { answerOf, type Ending, failureOf, type OutcomeSettler } from './settle-outcome.ts';
@@ -35,8 +36,7 @@ export interface RunJobParts {
   sendWindow: SendWindow;
   limitWatch: LimitWatch;
   streams: StreamedAttempts;
-  /** Holds a credential of the pool back until then, on Redis' clock. */
-  coolDown: (credential: string, untilMs: number) => Promise<void>;
+  credentials: CredentialKeeper;
   settings: Settings['jobs'];
   metrics: Metrics;
   clock: Clock;
@@ -164,7 +164,8 @@ async function runBegun(parts: RunJobParts, held: HeldTicket, job: BegunJob): Pr
   const { tenant, job: jobId } = held.ticket;
   const { jobs, leases, metrics, id } = parts;
   const pool = poolName(id);
-  if (!(await parts.sendWindow.opens(held.grant.askedMs))) {
+  const isOpen = await parts.sendWindow.opens(held.grant.askedMs);
+  if (!isOpen || parts.credentials.isHeld(held.grant)) {
     metrics.lateGrants.inc({ pool });
     return giveBack(parts, held);
   }
@@ -179,9 +180,19 @@ async function runBegun(parts: RunJobParts, held: HeldTicket, job: BegunJob): Pr
   metrics.runningJobs.inc({ pool });
   try {
     const stream = parts.streams.open(held, job);
-    const { attempt, result } = await makeAttempt(parts, held, job, credential, signal, stream?.sink);
+    const { attempt, result, endedMs } = await makeAttempt(
+      parts,
+      held,
+      job,
+      credential,
+      signal,
+      stream?.sink,
+    );
     stream?.close();
-    const decision = decide(parts, job, result, signal);
+    const waitMs = retryWaitMs(parts, job, result);
+    const coolMs = isRefusal(result) ? Math.min(waitMs, parts.settings.retry_after_max_ms) : undefined;
+    const otherServes = await parts.credentials.afterCall(held.grant, jobId, { result, endedMs, coolMs });
+    const decision = decide(parts, job, result, { signal, waitMs, otherServes });
     if (decision.kind === 'end') {
       const ended = await parts.settler.settle({
         tenant,
@@ -197,16 +208,12 @@ async function runBegun(parts: RunJobParts, held: HeldTicket, job: BegunJob): Pr
       return { kind: 'done', usage, unused: unusedOf(result) };
     }
     const { delayMs, refusal, reason } = decision;
-    const cooled = refusal && held.grant.credential !== undefined;
-    if (cooled) {
-      const untilMs = job.nowMs + attempt.duration_ms + delayMs;
-      await parts.storeRetry.run(() => parts.coolDown(held.grant.credential!, untilMs));
-    }
-    const waits = { attempt, refusal, waitReason: reason, delayMs: cooled ? 0 : delayMs };
-    await parts.storeRetry.run(() => jobs.abandon(tenant, jobId, held.token, waits));
     // A refused job waits at the head of its lane: for its credential, or for another one that has room.
+    const waitsInLane = refusal && held.grant.credential !== undefined;
+    const waits = { attempt, refusal, waitReason: reason, delayMs: waitsInLane ? 0 : delayMs };
+    await parts.storeRetry.run(() => jobs.abandon(tenant, jobId, held.token, waits));
     const unused = unusedOf(result);
-    return cooled ? { kind: 'back', unused } : { kind: 'later', delayMs, unused };
+    return waitsInLane ? { kind: 'back', unused } : { kind: 'later', delayMs, unused };
   } finally {
     metrics.runningJobs.dec({ pool });
     leases.release(jobId, held.token);
@@ -257,7 +264,7 @@ async function makeAttempt(
   credential: Credential,
   signal: AbortSignal,
   stream: ProviderStream | undefined,
-): Promise<{ attempt: Attempt; result: AttemptResult }> {
+): Promise<{ attempt: Attempt; result: AttemptResult; endedMs: number }> {
   const { provider, client, clock, metrics, id } = parts;
   const jobId = held.ticket.job;
   const startedAt = clock.monotonicMs();
@@ -276,7 +283,8 @@ async function makeAttempt(
       stream,
     }),
   );
-  const durationMs = clock.monotonicMs() - startedAt;
+  const endedMs = clock.monotonicMs();
+  const durationMs = endedMs - startedAt;
   if ('response' in result) parts.limitWatch.heard(credential.id, result.response.headers, startedAt);
   const name = resultName(result);
   metrics.attempts.inc({ pool: poolName(id), credential: credential.id, result: name });
@@ -289,7 +297,7 @@ async function makeAttempt(
     status: 'response' in result ? result.response.status : null,
     result: name,
   };
-  return { attempt, result };
+  return { attempt, result, endedMs };
 }
 
 function resultName(result: AttemptResult): string {
@@ -300,19 +308,26 @@ function resultName(result: AttemptResult): string {
 }
 
 /** What one attempt means for the job: its end, or another attempt. */
-function decide(parts: RunJobParts, job: BegunJob, result: AttemptResult, signal: AbortSignal): Decision {
+function decide(
+  parts: RunJobParts,
+  job: BegunJob,
+  result: AttemptResult,
+  { signal, waitMs, otherServes }: { signal: AbortSignal; waitMs: number; otherServes: boolean },
+): Decision {
   if (result.kind === 'answered') {
     const { response, usage, streamed } = result;
     return { kind: 'end', ending: { kind: 'answer', state: 'succeeded', response, usage, streamed } };
   }
   if (result.kind === 'cut') return { kind: 'end', ending: cutEnding(result) };
   const final = finalEnding(result, job);
-  const delayMs = mayRetry(parts, job, result) ? retryDelayMs(parts, job, result) : undefined;
-  const cancelled = signal.aborted && (result.kind === 'unanswered' || delayMs !== undefined);
+  const elsewhere = otherServes && mayWait(parts, job);
+  const again = elsewhere || (mayRetry(parts, job, result) && waitMs <= parts.settings.retry_after_max_ms);
+  const cancelled = signal.aborted && (result.kind === 'unanswered' || again);
   if (cancelled) return { kind: 'end', ending: failureOf('cancelled', 'cancelled') };
-  if (delayMs === undefined) return { kind: 'end', ending: final };
+  if (!again) return { kind: 'end', ending: final };
+  if (elsewhere) return { kind: 'again', delayMs: 0, refusal: true, reason: 'breaker' };
   const refusal = isRefusal(result);
-  return { kind: 'again', delayMs, refusal, reason: refusal ? 'cooldown' : 'retry' };
+  return { kind: 'again', delayMs: waitMs, refusal, reason: refusal ? 'cooldown' : 'retry' };
 }
 
 /** What a caller may have read of a stream cannot be taken back: the job ends with it. */
@@ -331,26 +346,27 @@ function finalEnding(result: Exclude<AttemptResult, { kind: 'answered' | 'cut' }
   return failureOf('failed', result.code, { reason: result.reason });
 }
 
-function mayRetry({ settings }: RunJobParts, job: BegunJob, result: AttemptResult): boolean {
+/** Whether a refusal, which is no attempt, may send the job back to its lane once more. */
+const mayWait = ({ settings }: RunJobParts, job: BegunJob) =>
+  job.delivery !== 'at_most_once' && job.refusals < settings.refusals_max;
+
+function mayRetry(parts: RunJobParts, job: BegunJob, result: AttemptResult): boolean {
+  const { settings } = parts;
   if (job.delivery === 'at_most_once')
     return (
       result.kind === 'unanswered' && result.failure === 'notSent' && job.attempt < settings.attempts_max
     );
   if (result.kind === 'refused' && !result.retryable) return false;
-  if (isRefusal(result)) return job.refusals < settings.refusals_max;
+  if (isRefusal(result)) return mayWait(parts, job);
   // What passed the bound once will pass it again, and every time it is paid for.
   if (result.kind === 'unanswered' && result.failure === 'tooLarge') return false;
   return job.attempt - job.refusals < settings.attempts_max;
 }
 
-/** Delay before the next attempt; undefined when the provider asks for more patience than allowed. */
-function retryDelayMs(
-  { settings, random }: RunJobParts,
-  job: BegunJob,
-  result: AttemptResult,
-): number | undefined {
+/** Delay before the next attempt: what the provider asks for, or a backoff with full jitter. */
+function retryWaitMs({ settings, random }: RunJobParts, job: BegunJob, result: AttemptResult): number {
   const asked = result.kind === 'refused' ? result.retryAfterMs : undefined;
-  if (asked !== undefined) return asked > settings.retry_after_max_ms ? undefined : asked;
+  if (asked !== undefined) return asked;
   const failures = isRefusal(result) ? job.refusals + 1 : Math.max(1, job.attempt - job.refusals);
   return backoffMs(failures, settings.retry_base_ms, settings.retry_max_ms, random);
 }

@@ -9,7 +9,10 @@ import type { TicketWorker, TicketWorkerOptions } from '#shared/queue/ticket-wor
 import type { RedisConnection } from '#shared/redis/connection.ts';
 import type { Logger } from '#shared/telemetry/logger.ts';
 import { ProviderClient } from './http/provider-client.ts';
+import { CredentialBoard } from './limits/credential-board.ts';
+import { CredentialKeeper } from './limits/credential-keeper.ts';
 import { LimitWatch } from './limits/limit-watch.ts';
+import type { PoolNews } from './limits/pool-news.ts';
 import { type RunJobParts, runJob } from './run-job.ts';
 import { SendWindow } from './send-window.ts';
 
@@ -18,7 +21,8 @@ type Replaced = Pick<RunJobParts, 'provider' | 'client' | 'limitWatch' | 'sendWi
 
 /** What all pools of a worker process share. */
 export interface ServedPoolParts {
-  shared: Omit<RunJobParts, keyof Replaced | 'id' | 'coolDown' | 'settings' | 'random'>;
+  shared: Omit<RunJobParts, keyof Replaced | 'id' | 'credentials' | 'settings' | 'random'>;
+  news: PoolNews;
   /** Settings that hold until the process ends. */
   settings: Settings;
   clock: Clock;
@@ -35,6 +39,7 @@ export class ServedPool {
   readonly #parts: ServedPoolParts;
   readonly #onError: (error: unknown) => void;
   readonly #now: Replaced;
+  readonly #board: CredentialBoard;
   readonly #loop: TicketWorker;
 
   constructor(queue: PoolQueue, provider: ProviderSettings, parts: ServedPoolParts) {
@@ -47,6 +52,7 @@ export class ServedPool {
       limitWatch: this.#newLimitWatch(provider),
       sendWindow: this.#newSendWindow(provider),
     };
+    this.#board = this.#newBoard();
     this.#loop = this.#newLoop();
   }
 
@@ -54,8 +60,9 @@ export class ServedPool {
     return this.#loop.active;
   }
 
-  start(): Promise<void> {
-    return this.#loop.start();
+  async start(): Promise<void> {
+    await this.#parts.news.follow(this.#queue.newsChannel, this.#board);
+    await this.#loop.start();
   }
 
   /** Stops with the process: calls that outlast `drain_ms` are cut off. */
@@ -73,6 +80,7 @@ export class ServedPool {
       await this.#loop.stop(drainMs);
     } finally {
       this.#now.limitWatch.stop();
+      this.#parts.news.unfollow(this.#queue.newsChannel);
       await this.cut();
     }
   }
@@ -128,6 +136,24 @@ export class ServedPool {
     });
   }
 
+  #newBoard(): CredentialBoard {
+    const { clock, shared, log } = this.#parts;
+    const { provider, pool } = this.#queue.id;
+    return new CredentialBoard({ pool: `${provider}/${pool}`, clock, metrics: shared.metrics, log });
+  }
+
+  #newKeeper(): CredentialKeeper {
+    const { clock, shared, onError } = this.#parts;
+    return new CredentialKeeper({
+      board: this.#board,
+      coolDown: (credential, forMs) => this.#queue.coolDown(credential, forMs),
+      report: (call) => this.#queue.report(call),
+      storeRetry: shared.storeRetry,
+      clock,
+      onError: onError('credentials'),
+    });
+  }
+
   #newLoop(): TicketWorker {
     const queue = this.#queue;
     const now = this.#now;
@@ -149,7 +175,7 @@ export class ServedPool {
       },
       settings: settings.jobs,
       random,
-      coolDown: (credential, untilMs) => queue.coolDown(credential, untilMs),
+      credentials: this.#newKeeper(),
     };
     const Loop = settings.workers.loop === 'stock' ? StockLoop : ClaimLoop;
     return new Loop({

@@ -5,8 +5,9 @@ import { type Ticket, ticketSchema, ticketVersion } from '#shared/contracts/tick
 import type { Clock } from '#shared/kernel/clock.ts';
 import type { Service } from '#shared/kernel/lifecycle.ts';
 import { type RedisConnection, storeError } from '#shared/redis/connection.ts';
-import { keys } from '#shared/redis/keys.ts';
+import { fairKeys, keys } from '#shared/redis/keys.ts';
 import { createFairBackend } from './fair/create-fair-backend.ts';
+import { type EndedCall, type HealthReport, reportHealth } from './fair/credential-health.ts';
 import { explainJob, type Waiting } from './fair/explain.ts';
 import { pickWaiting, readStandings, type Standings, type TokenWeights } from './fair/fairness.ts';
 import { type ObservedLimits, observeLimits } from './fair/observe-limits.ts';
@@ -93,9 +94,19 @@ export class PoolQueue implements Service {
     return this.#ask(publishPool(this.#queue.getBackend(), settings, tenants, publisher));
   }
 
-  /** Holds a credential back until then, on Redis' clock; never shortens what was asked for before. */
-  async coolDown(credential: string, untilMs: number): Promise<void> {
-    await this.#ask(coolDown(this.#queue.getBackend(), credential, untilMs));
+  /** Holds a credential back for so long from now; never shortens what was asked for before. */
+  async coolDown(credential: string, forMs: number): Promise<void> {
+    await this.#ask(coolDown(this.#queue.getBackend(), credential, forMs));
+  }
+
+  /** Tells the pool how a call ended, as far as it tells whether its credential and its provider work. */
+  report(call: EndedCall): Promise<HealthReport> {
+    return this.#ask(reportHealth(this.#queue.getBackend(), call));
+  }
+
+  /** Channel on which all workers hear of credentials that are held back, as `newsSchema`. */
+  get newsChannel(): string {
+    return fairKeys(this.#queue.toKey('')).news;
   }
 
   /** Tells the pool what an answer said about the limits of a credential; its request was sent `ageMs` ago. */

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import type { ProviderSettings, Settings } from '#config/schema.ts';
 import { type PoolSettings, sliceMarginMs, type TenantSettings } from './fair/pool-config.ts';
 import type { PoolId } from './pool-queue.ts';
@@ -13,8 +14,9 @@ export function poolSettingsOf(
 ): Partial<PoolSettings> {
   const provider = providers[id.provider]!;
   const pool = provider.pools[id.pool]!;
-  const credentials = provider.credentials.map(({ id: credential, weight, limit_scope }) => ({
+  const credentials = provider.credentials.map(({ id: credential, api_key, weight, limit_scope }) => ({
     id: credential,
+    revision: revisionOf(api_key),
     scope: limit_scope ?? credential,
     weight,
   }));
@@ -25,6 +27,7 @@ export function poolSettingsOf(
     accounting: pool.token_accounting,
     burndown: pool.burndown,
     guardMs: pool.guard_ms,
+    breaker: breakerOf(pool),
     credentials,
     scopes: Object.fromEntries(credentials.map(({ scope }) => [scope, ceilings])),
   };
@@ -45,6 +48,23 @@ export function grantTimingOf(
   const { guard_ms, slice_ms } = pool;
   if (slice_ms === undefined) return { holdMs: 0, maxAgeMs: Math.max(guard_ms * sendShare, shortestGrantMs) };
   return { holdMs: sliceHoldMs, maxAgeMs: sliceHoldMs + sliceMarginMs(slice_ms, guard_ms) };
+}
+
+/** Tells one key from another without telling the key. */
+const revisionOf = (apiKey: string) => createHash('sha256').update(apiKey).digest('hex').slice(0, 8);
+
+function breakerOf({ breaker, ramp }: ProviderSettings['pools'][string]): PoolSettings['breaker'] {
+  return {
+    failuresMax: breaker.failures_max,
+    openMs: breaker.open_ms,
+    openMaxMs: breaker.open_max_ms,
+    probeMs: breaker.probe_ms,
+    billingMs: breaker.billing_probe_ms,
+    rampShare: ramp.start_share,
+    rampMs: ramp.recovery_ms,
+    growth: ramp.growth,
+    growthMs: ramp.growth_ms,
+  };
 }
 
 function ceilingsOf(pool: ProviderSettings['pools'][string]): PoolSettings['scopes'][string] {

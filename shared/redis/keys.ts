@@ -92,6 +92,8 @@ export function fairKeys(queueKey: string) {
     lane: `${queueKey}fair:lane:`,
     /** Prefix, completed by a tenant: sorted set of the jobs that wait in its lane. */
     jobs: `${queueKey}fair:jobs:`,
+    /** Pub/sub channel: credentials that are held back, for what was granted on them and is not sent yet. */
+    news: `${queueKey}fair:news`,
     /** Prefix, completed by a ceiling: hash of the older slots of its window. */
     slots: `${queueKey}fair:slots:`,
   } as const;

@@ -10,6 +10,9 @@ interface LimitMetrics {
   providerLimits: Gauge<'pool' | 'credential' | 'dimension' | 'window'>;
   limitChanges: Counter<'pool' | 'credential' | 'ceiling' | 'adopted'>;
   foreignUse: Counter<'pool' | 'credential' | 'ceiling'>;
+  credentialCooldowns: Counter<'pool' | 'credential'>;
+  breakerChanges: Counter<'pool' | 'credential' | 'state'>;
+  breakerOpen: Gauge<'pool' | 'credential' | 'why'>;
 }
 
 /** How fairly pools are shared: reported by the one worker that holds the lease of the pool. */
@@ -219,6 +222,26 @@ function limitMetrics(counter: Declare<'counter'>, gauge: Declare<'gauge'>): Lim
       'credential',
       'ceiling',
       'adopted',
+    ),
+    credentialCooldowns: counter(
+      'sluice_credential_cooldowns_total',
+      'Times a credential was held back because the provider refused a call on it.',
+      'pool',
+      'credential',
+    ),
+    breakerChanges: counter(
+      'sluice_breaker_changes_total',
+      'Changes of circuit breakers (open, billing, ramp, closed); credential * is the whole pool.',
+      'pool',
+      'credential',
+      'state',
+    ),
+    breakerOpen: gauge(
+      'sluice_breaker_open',
+      '1 while nothing is sent on a credential, by why: open (it failed), billing (money stops it).',
+      'pool',
+      'credential',
+      'why',
     ),
     foreignUse: counter(
       'sluice_foreign_use_total',

@@ -183,7 +183,7 @@ async function play(pool: FairPool, model: FairModel, each: Step, index: number)
     case 'cool': {
       const credential = model.pool.credentials[each.which % model.pool.credentials.length];
       if (!credential) return;
-      await coolDown(pool.backend, credential.id, nowMs + each.forMs);
+      await coolDown(pool.backend, credential.id, each.forMs);
       model.coolDown(credential.id, nowMs + each.forMs, nowMs);
       return;
     }
@@ -196,7 +196,7 @@ async function play(pool: FairPool, model: FairModel, each: Step, index: number)
       const credential = model.pool.credentials[0];
       if (credential) {
         await coolDown(pool.backend, credential.id, 0);
-        model.coolDown(credential.id, 0, nowMs);
+        model.coolDown(credential.id, nowMs, nowMs);
       }
       await dispatchOnBoth(pool, model, 1);
       pool.nowMs -= each.ms;

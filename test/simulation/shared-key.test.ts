@@ -138,7 +138,7 @@ class Drain {
       const { foreign } = await observeLimits(this.#pool.backend, 'key', nowMs - sentMs, readings);
       for (const each of foreign) this.watched.foreign += each.amount;
     }
-    if (waitMs > 0) await coolDown(this.#pool.backend, 'key', nowMs + waitMs);
+    if (waitMs > 0) await coolDown(this.#pool.backend, 'key', waitMs);
     await this.#pool.complete(id);
   }
 

@@ -48,10 +48,15 @@ export const fairScripts = {
   publish: define({ file: 'publish.lua', args: ['configuration', 'tenants', 'fingerprint', 'publisher'] }),
   steer: define({
     file: 'steer.lua',
-    args: ['credentialId', 'cooldownUntilMs', 'parked'],
+    args: ['credentialId', 'forMs'],
     allowOutOfMemory: true,
   }),
   explain: define({ file: 'explain.lua', args: ['lanesMax', 'tenant', 'jobId'] }),
+  report: define({
+    file: 'report.lua',
+    args: ['credentialId', 'jobId', 'ending', 'atLeastMs'],
+    allowOutOfMemory: true,
+  }),
   observe: define({
     file: 'observe.lua',
     args: ['credentialId', 'ageMs', 'readings'],
@@ -93,6 +98,7 @@ export interface FairReply {
   publish: PublishReply;
   steer: number;
   explain: string;
+  report: string;
   observe: string;
 }
 

@@ -8,17 +8,20 @@ export interface Grant {
   credential: string | undefined;
   /** True when no credential can ever hold a request of this size: it is to be refused, not sent. */
   oversize: boolean;
+  /** How its call ends is to be reported: it is the probe of an interruption, or follows a failure. */
+  watched: boolean;
 }
 
 const oversizeMark = '!oversize';
 
 /** Reads the grant as grants.lua writes it. */
 export function parseGrant(text: string, askedMs: number): Grant {
-  const [timeMs, credential] = text.split(' ', 2);
+  const [timeMs, credential, watched] = text.split(' ', 3);
   return {
     askedMs,
     timeMs: Number(timeMs),
     credential: credential === '-' || credential === oversizeMark ? undefined : credential,
     oversize: credential === oversizeMark,
+    watched: watched !== undefined,
   };
 }

@@ -46,6 +46,22 @@ export const poolSettingsSchema = z.strictObject({
   deadlineLeadMs: milliseconds.default(300_000),
   /** Jobs one tenant may have in hand at once, unless its own settings say otherwise; 0: any number. */
   tenantConcurrency: milliseconds.default(0),
+  /** When a credential is left alone, see lua/includes/health.lua. */
+  breaker: z
+    .strictObject({
+      failuresMax: amount.default(10),
+      openMs: amount.default(5_000),
+      openMaxMs: amount.default(60_000),
+      probeMs: amount.default(60_000),
+      billingMs: amount.default(300_000),
+      /** A recovered or new credential begins with this share of its ceilings, and has all of them after `rampMs`. */
+      rampShare: z.number().positive().max(1).default(0.1),
+      rampMs: milliseconds.default(30_000),
+      /** What grew too fast is set back by this growth, and may grow so again in `growthMs`. */
+      growth: z.number().positive().default(0.5),
+      growthMs: amount.default(900_000),
+    })
+    .prefault({}),
   /** Ceilings by limit scope: credentials of one scope share them. */
   scopes: z.record(z.string(), z.array(ceilingSchema)).default({}),
   credentials: z
@@ -54,6 +70,8 @@ export const poolSettingsSchema = z.strictObject({
         id: z.string().regex(/^[\w.-]+$/),
         scope: z.string().regex(/^[\w.-]+$/),
         weight: z.number().positive().default(1),
+        /** Changes with its key. */
+        revision: z.string().optional(),
       }),
     )
     .default([]),

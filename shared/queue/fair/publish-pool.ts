@@ -44,13 +44,13 @@ export async function publishPool(
   return { changed: changed === 1, revision, before: before === '-' ? undefined : before };
 }
 
-/** Holds a credential back until a time on Redis' clock. Never shortens what was asked for before. */
+/** Holds a credential back for so long from now. Never shortens what was asked for before. */
 export async function coolDown(
   backend: FairQueueBackend,
   credentialId: string,
-  untilMs: number,
+  forMs: number,
 ): Promise<number> {
-  const args = { credentialId, cooldownUntilMs: Math.ceil(untilMs), parked: '' };
+  const args = { credentialId, forMs: Math.ceil(forMs) };
   return backend.runScript('steer', { args });
 }
 

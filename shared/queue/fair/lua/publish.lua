@@ -13,6 +13,8 @@
 --- @include "entries"
 --- @include "lanes"
 --- @include "adopt"
+--- @include "reserve"
+--- @include "renew"
 
 local revision, lastFingerprint, lastPublisher =
   string.match(call('HGET', key.pool, 'published') or '0 - -', '^(%d+) (%S+) (%S+)$')
@@ -29,6 +31,7 @@ end
 if arg.configuration ~= '' then
   local config = cjson.decode(arg.configuration)
   local before = pool.read()
+  renewCredentials(before, config)
   -- A ceiling that is gone may come back: until all it admitted is too old to count, its window is kept.
   local countsUntilMs, gone, learned = {}, before.ceilings.gone or {}, adopt.read()
   for _, scope in pairs(before.config.scopes) do

@@ -1,20 +1,22 @@
 --[[
-  Holds a credential back until a time on Redis' clock (only ever later, never sooner), parks it, or unparks it.
+  Holds a credential back for a time from now: only ever longer, never shorter, than it was to be held back before.
 
-  ARGV   credentialId; cooldownUntilMs  '' for none; parked  '1', '0', or '' to leave it
-  Reply  until when it is held back, 0 when it is not
+  ARGV   credentialId; forMs
+  Reply  until when it is held back, on Redis' clock
   Cost   O(ceilings of the pool)
 ]]
 --- @include "calls"
 --- @include "clock"
 --- @include "pool"
+--- @include "news"
 
-local ceilings = pool.read().ceilings
-local cooldowns, shelved = ceilings.cooldowns, ceilings.shelved
-local untilMs = tonumber(arg.cooldownUntilMs)
-if untilMs and untilMs > (cooldowns[arg.credentialId] or 0) then cooldowns[arg.credentialId] = untilMs end
-if arg.parked == '1' then shelved[arg.credentialId] = true end
-if arg.parked == '0' then shelved[arg.credentialId] = nil end
+local cooldowns = pool.read().ceilings.cooldowns
+local forMs = tonumber(arg.forMs)
+local untilMs = nowMs + forMs
+if untilMs > (cooldowns[arg.credentialId] or 0) then
+  cooldowns[arg.credentialId] = untilMs
+  if forMs > 0 then news.tell(arg.credentialId, 'cooled', forMs) end
+end
 for id, heldUntilMs in pairs(cooldowns) do
   if heldUntilMs < nowMs - 3600000 then cooldowns[id] = nil end
 end
@@ -23,4 +25,4 @@ pool.blockedUntil = 0
 pool.changed = true
 pool.write()
 if call('ZCARD', key.lanes) > 0 and call('HEXISTS', key.meta, 'paused') == 0 then call('ZADD', key.marker, 0, '0') end
-return cooldowns[arg.credentialId] or 0
+return cooldowns[arg.credentialId]

@@ -23,7 +23,7 @@ end
 ]]
 function grants.settle(jobId, packed, usedInput, usedOutput, unused, returns)
   if not packed then return false end
-  local tenant, timeMs, _, scope, weight, cost, inputWeight, outputWeight, settles, tokens, input, output =
+  local tenant, timeMs, credential, scope, weight, cost, inputWeight, outputWeight, settles, tokens, input, output =
     unpack(cmsgpack.unpack(packed))
   local delta = 0
   if returns or unused == 'all' then
@@ -34,6 +34,7 @@ function grants.settle(jobId, packed, usedInput, usedOutput, unused, returns)
   if unused == 'output' then usedInput, usedOutput = input, 0 end
   if scope ~= '-' and (unused == 'all' or (usedInput and settles)) then
     pool.read()
+    if unused == 'all' then health.release(credential, jobId) end
     local atStart, atEnd = { 0, 0, 0, 0 }, { 0, 0, 0, 0 }
     if unused ~= 'all' then atStart, atEnd = reserve.settlementFor(usedInput, usedOutput) end
     if atStart then reserve.settle(scope, timeMs, { 1, tokens, input, output }, atStart, atEnd) end

@@ -120,7 +120,7 @@ function dispatch.serve(tenants, token)
     if not heads[2] then lanes.leave(lane.tenant, lane.member, lane.counter, false) end
     return nil, 'dropped'
   end
-  if scope ~= '-' then reserve.charge(admitted, reservation) end
+  local watched = scope ~= '-' and reserve.charge(admitted, reservation, jobId)
   pool.virtualTime = math.max(pool.virtualTime, lane.counter)
   lane.started = lane.started + 1
   local counter = lane.counter + cost / lane.weight
@@ -132,7 +132,8 @@ function dispatch.serve(tenants, token)
   end
   local grant = grants.pack(lane.tenant, lane.weight, cost, credential, scope, reservation)
   dispatch.activate(jobId, fields, (starts or 0) + 1, grant, token)
-  return { fields, jobId, textOf(pool.nowMs) .. ' ' .. credential, leases.memberOf(scope, jobId, lane.tenant) }
+  local told = textOf(pool.nowMs) .. ' ' .. credential .. (watched and ' watched' or '')
+  return { fields, jobId, told, leases.memberOf(scope, jobId, lane.tenant) }
 end
 
 -- What all jobs of a call have in common is written once.

@@ -4,6 +4,7 @@
 
   fields of key.pool  config           written by publish.lua, see pool-config.ts for its shape
                       limits           what the provider said of them, see adopt.lua
+                      health           which credentials work, see health.lua
                       ceilings         how far they are used, see ceilings.lua and reserve.lua
                       published        number, fingerprint and publisher of the last publication
                       virtualTime      the counter of the lane that was served last, as it was before its charge
@@ -59,11 +60,12 @@ end
 function pool.read()
   if pool.loaded then return pool end
   local memory = memoryOf(key.pool)
-  local fields = call('HMGET', key.pool, 'config', 'ceilings', 'virtualTime', 'blockedUntil')
+  local fields = call('HMGET', key.pool, 'config', 'ceilings', 'virtualTime', 'blockedUntil', 'health')
   pool.loaded, pool.changed, pool.nowMs = true, false, nowMs
   pool.config = readConfig(memory, fields[1])
   pool.virtualTime, pool.blockedUntil = tonumber(fields[3] or 0), tonumber(fields[4] or 0)
   pool.storedVirtualTime, pool.storedBlockedUntil = pool.virtualTime, pool.blockedUntil
+  pool.health, pool.healthChanged = fields[5] and cmsgpack.unpack(fields[5]) or {}, false
   pool.limited = #pool.config.credentials > 0
   if fields[2] then
     pool.ceilings = readCeilings(memory, fields[2])
@@ -73,13 +75,20 @@ function pool.read()
       pool.nowMs = math.max(nowMs, pool.ceilings.seenMs)
     end
   else
-    pool.ceilings = { seenMs = 0, windows = {}, pacers = {}, cooldowns = {}, shelved = {}, used = {}, uses = 0 }
+    pool.ceilings = { seenMs = 0, windows = {}, pacers = {}, cooldowns = {}, used = {}, uses = 0 }
   end
   return pool
 end
 
 function pool.write()
   if not pool.loaded then return end
+  if pool.healthChanged then
+    if next(pool.health) then
+      call('HSET', key.pool, 'health', cmsgpack.pack(pool.health))
+    else
+      call('HDEL', key.pool, 'health')
+    end
+  end
   if pool.changed then
     local text = cmsgpack.pack(pool.ceilings)
     call('HSET', key.pool, 'virtualTime', pool.virtualTime, 'blockedUntil',

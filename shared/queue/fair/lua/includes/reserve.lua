@@ -13,6 +13,7 @@
 ]]
 local reserve = {}
 --- @include "ceilings"
+--- @include "health"
 
 -- Amounts by dimension; the fifth is concurrency. `expected`: how much of the output is only an expectation.
 function reserve.amountsFor(ticket)
@@ -86,34 +87,33 @@ function reserve.choose(reservation)
   local best, soonest, waitedFor, oversize = nil, math.huge, nil, true
   local scopes = {}
   for _, credential in ipairs(pool.config.credentials) do
-    if not pool.ceilings.shelved[credential.id] then
-      local scope = credential.scope
-      if not scopes[scope] then scopes[scope] = { reserve.scopeFitsAt(scope, reservation) } end
-      local at, room, ceiling, fits = unpack(scopes[scope], 1, 4)
-      local cooldown = pool.ceilings.cooldowns[credential.id] or 0
-      local reason = ceiling and ceiling.name
-      if cooldown > at then at, reason = cooldown, 'cooldown' end
-      if fits then oversize = false end
-      if fits and at <= pool.nowMs then
-        local lastUse = pool.ceilings.used[credential.id] or 0
-        local candidate = { id = credential.id, scope = scope, weight = credential.weight, room = room, lastUse = lastUse }
-        if not best or reserve.isBetter(candidate, best) then best = candidate end
-      elseif fits and at < soonest then
-        soonest, waitedFor = at, reason
-      elseif fits and not waitedFor then
-        waitedFor = reason
-      end
-    else
-      oversize = false
-      waitedFor = waitedFor or 'breaker'
+    local scope = credential.scope
+    if not scopes[scope] then scopes[scope] = { reserve.scopeFitsAt(scope, reservation) } end
+    local at, room, ceiling, fits = unpack(scopes[scope], 1, 4)
+    local cooldown = pool.ceilings.cooldowns[credential.id] or 0
+    local healthy = health.admitsAt(credential, pool.config.scopes[scope] or {})
+    local reason = ceiling and ceiling.name
+    if cooldown > at then at, reason = cooldown, 'cooldown' end
+    if healthy > at then at, reason = healthy, 'breaker' end
+    if fits then oversize = false end
+    if fits and at <= pool.nowMs then
+      local lastUse = pool.ceilings.used[credential.id] or 0
+      local candidate = { id = credential.id, scope = scope, weight = credential.weight, room = room, lastUse = lastUse }
+      if not best or reserve.isBetter(candidate, best) then best = candidate end
+    elseif fits and at < soonest then
+      soonest, waitedFor = at, reason
+    elseif fits and not waitedFor then
+      waitedFor = reason
     end
   end
   if best then return best end
   return nil, soonest, waitedFor, oversize
 end
 
-function reserve.charge(credential, reservation)
-  for _, ceiling in ipairs(pool.config.scopes[credential.scope] or {}) do
+-- True when how the call ends is to be reported.
+function reserve.charge(credential, reservation, jobId)
+  local rows = pool.config.scopes[credential.scope] or {}
+  for _, ceiling in ipairs(rows) do
     if ceiling.dimension ~= limits.concurrency then limits.charge(ceiling, reservation[ceiling.dimension]) end
   end
   pool.addRunning(credential.scope, '1')
@@ -122,6 +122,7 @@ function reserve.charge(credential, reservation)
   ceilings.used[credential.id] = ceilings.uses
   ceilings.seenMs = pool.nowMs
   pool.changed = true
+  return next(pool.health) and health.start(credential, rows, reservation, jobId)
 end
 
 -- Replaces a reservation by what counts: `atStart` when it was charged, `atEnd` now.
