@@ -36,6 +36,10 @@ export class Product {
     return `http://127.0.0.1:${port}`;
   }
 
+  get ingressPid(): number {
+    return this.#ingress!.pid;
+  }
+
   /** Replaces the configuration file, as a deployment does; running processes follow it by themselves. */
   async configure(configuration: Record<string, unknown>): Promise<void> {
     await writeFile(`${this.#configFile}.new`, stringify(configuration));
