@@ -1,5 +1,6 @@
 import { Relay } from 'bullmq';
 import { settingsSchema } from '#config/schema.ts';
+import type { OutcomeHead } from '#shared/contracts/outcome.ts';
 import { systemClock } from '#shared/kernel/clock.ts';
 import { openRedis, type RedisConnection, untilReady } from '#shared/redis/connection.ts';
 import { announce } from '#shared/results/announce.ts';
@@ -18,6 +19,20 @@ const warmUp = 200;
 const rounds = 3;
 const payload = Buffer.from('data: {"choices":[{"index":0,"delta":{"content":"word "}}]}\n\n'.repeat(4));
 const ingressId = 'ingress_load';
+
+const head: OutcomeHead = {
+  job: '',
+  state: 'succeeded',
+  status: 200,
+  contentType: 'text/event-stream',
+  headers: {},
+  provider: 'load',
+  model: 'load',
+  error: null,
+  attempts: 1,
+  queueMs: 0,
+  providerMs: 0,
+};
 
 interface Way {
   name: string;
@@ -40,6 +55,7 @@ async function replyList(receive: Receive): Promise<Way> {
   const inbox = new ReplyInbox({
     ingressId,
     blocking: await connect('blocking'),
+    subscriber: await connect('blocking'),
     clock: systemClock,
     settings: settings.replies,
     receive: ({ head }) => receive(Number(head.job)),
@@ -47,7 +63,7 @@ async function replyList(receive: Receive): Promise<Way> {
   });
   await inbox.start();
   const send = (index: number) =>
-    announce(commands, settings.replies, [ingressId], { job: String(index), epoch: 1, from: 0 }, payload);
+    announce(commands, settings.replies, [ingressId], { ...head, job: String(index) }, payload);
   return { name: 'reply list', send, stop: () => inbox.stop() };
 }
 

@@ -7,7 +7,7 @@ import { settingsSchema } from '#config/schema.ts';
 import { JobStore } from '#shared/jobs/job-store.ts';
 import { systemClock } from '#shared/kernel/clock.ts';
 import { openRedis, untilReady } from '#shared/redis/connection.ts';
-import { announce } from '#shared/results/announce.ts';
+import { announceProgress } from '#shared/results/announce.ts';
 import { EventLog } from '#shared/results/event-log.ts';
 import { percentile } from '../bench/percentile.ts';
 import { Children } from '../cluster/children.ts';
@@ -138,7 +138,7 @@ async function push(client: Client): Promise<void> {
   client.bytes += bytes.length;
   client.sentMs = systemClock.monotonicMs();
   const appended = log.append(tenant, jobId, 'load', { place: { epoch: 1, bytes: client.bytes }, bytes });
-  await announce(redis, settings.replies, followers, { job: jobId, epoch: 1, from }, bytes);
+  await announceProgress(redis, settings.replies, followers, { job: jobId, epoch: 1, from }, bytes);
   if ((await appended) === 'lost') throw new Error('lease lost');
 }
 

@@ -30,7 +30,7 @@ import { authenticate } from './plugins/authenticate.ts';
 import { describeApi } from './plugins/describe-api.ts';
 import { limitReceiving } from './plugins/limit-receiving.ts';
 import { readJsonBodies } from './plugins/read-json.ts';
-import { openReplies } from './replies/open-replies.ts';
+import { openReplies, type ReplyOptions } from './replies/open-replies.ts';
 import { callRoutes } from './routes/calls.ts';
 import { eventRoutes } from './routes/events.ts';
 import { fileRoutes } from './routes/files.ts';
@@ -69,7 +69,10 @@ export function createIngressApp(options: IngressAppOptions): IngressApp {
   const settings = options.live.current;
   const ingressId = newId('ingress');
   const redis = openRedis(redisUrl, settings.redis, 'commands', ingressId);
-  const blocking = openRedis(redisUrl, settings.redis, 'blocking', `${ingressId}-replies`);
+  const hearing = {
+    blocking: openRedis(redisUrl, settings.redis, 'blocking', `${ingressId}-replies`),
+    subscriber: openRedis(redisUrl, settings.redis, 'blocking', `${ingressId}-progress`),
+  };
   const lifecycle = loggedLifecycle(settings, clock, log);
   const probe = async () => {
     await redis.set(keys.readiness(ingressId), '1', 'PX', readinessTtlMs);
@@ -82,8 +85,10 @@ export function createIngressApp(options: IngressAppOptions): IngressApp {
       return (http!.server.address() as AddressInfo).port;
     },
     async start() {
-      await lifecycle.start([openConnections([redis, blocking], settings.redis, log)]);
-      const built = await buildParts(options, ingressId, redis, blocking);
+      await lifecycle.start([
+        openConnections([redis, hearing.blocking, hearing.subscriber], settings.redis, log),
+      ]);
+      const built = await buildParts(options, ingressId, redis, hearing);
       http = await buildHttp(built.parts, built.virtualKeys, probe);
       await lifecycle.start([...built.services, httpService(http, settings.http, built.parts)]);
     },
@@ -95,7 +100,7 @@ async function buildParts(
   options: IngressAppOptions,
   ingressId: string,
   redis: RedisConnection,
-  blocking: RedisConnection,
+  hearing: Pick<ReplyOptions, 'blocking' | 'subscriber'>,
 ): Promise<{ parts: IngressParts; virtualKeys: Live<VirtualKeys>; services: Service[] }> {
   const { live, metrics, clock, log } = options;
   const settings = live.current;
@@ -111,7 +116,7 @@ async function buildParts(
     settings,
     jobs,
     redis,
-    blocking,
+    ...hearing,
     clock,
     onError: onError('replies'),
   });

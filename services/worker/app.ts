@@ -10,7 +10,7 @@ import type { Random } from '#shared/kernel/random.ts';
 import { PoolQueues } from '#shared/queue/pool-queues.ts';
 import { openConnections, openRedis, type RedisConnection } from '#shared/redis/connection.ts';
 import { keys } from '#shared/redis/keys.ts';
-import { announce } from '#shared/results/announce.ts';
+import { announceProgress } from '#shared/results/announce.ts';
 import { EventLog } from '#shared/results/event-log.ts';
 import { loggedLifecycle } from '#shared/telemetry/logged-lifecycle.ts';
 import type { Logger } from '#shared/telemetry/logger.ts';
@@ -140,7 +140,7 @@ function streamedAttempts(
 ): StreamedAttempts {
   const settings = live.current;
   const tell: DeltaLogParts['tell'] = (followers, progress, bytes) =>
-    void announce(redis, settings.replies, followers, progress, bytes).catch(onError);
+    void announceProgress(redis, settings.replies, followers, progress, bytes).catch(onError);
   const log = new EventLog(redis, recordLifeMs(settings.jobs));
   return new StreamedAttempts({ log, tell, settings: settings.streams, clock, onError });
 }

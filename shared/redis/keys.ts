@@ -63,6 +63,8 @@ export const keys = {
   workersSeen: () => 'sl:workers-seen',
   /** Sorted set of `provider/pool` by the time a worker last had the pool in its configuration. */
   poolsSeen: () => 'sl:pools-seen',
+  /** Pub/sub channel on which one ingress hears of the progress of jobs. */
+  ingressChannel: (ingressId: string) => `sl:ingress:${ingressId}`,
   /** Pub/sub channel on which one worker hears of cancelled jobs. */
   workerChannel: (workerId: string) => `sl:worker:${workerId}`,
   /** String: who sweeps at present. */

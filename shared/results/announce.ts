@@ -16,18 +16,18 @@ const announceScript = defineScript({
 const repliesTtlMs = 120_000;
 
 /**
- * Tells the ingresses that await a job that it has ended, or those that follow it how far it is. Announce only what is
- * stored or about to be in the same write: the announcement is a hint, the store is the truth.
+ * Tells the ingresses that await a job that it has ended. Announce only what is settled: the announcement is a hint,
+ * the record is the truth.
  */
 export async function announce(
   redis: RedisConnection,
   settings: Settings['replies'],
   waiters: readonly string[],
-  head: OutcomeHead | Progress,
-  body?: Buffer,
+  head: OutcomeHead,
+  body: Buffer,
 ): Promise<void> {
   if (waiters.length === 0) return;
-  const inline = body && body.length <= settings.inline_max_bytes ? body : undefined;
+  const inline = body.length <= settings.inline_max_bytes ? body : undefined;
   const message = encodeAnnouncement(head, inline);
   await Promise.all(
     waiters.map((waiter) =>
@@ -37,4 +37,20 @@ export async function announce(
       }),
     ),
   );
+}
+
+/**
+ * Tells the ingresses that follow a job how far it is, over the channel of each: a message that is lost makes a reader
+ * look into the log.
+ */
+export async function announceProgress(
+  redis: RedisConnection,
+  settings: Settings['replies'],
+  followers: readonly string[],
+  progress: Progress,
+  bytes?: Buffer,
+): Promise<void> {
+  const inline = bytes && bytes.length <= settings.inline_max_bytes ? bytes : undefined;
+  const message = encodeAnnouncement(progress, inline);
+  await Promise.all(followers.map((follower) => redis.publish(keys.ingressChannel(follower), message)));
 }

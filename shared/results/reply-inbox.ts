@@ -9,6 +9,8 @@ export interface ReplyInboxOptions {
   ingressId: string;
   /** A connection of its own: it blocks inside Redis. */
   blocking: RedisConnection;
+  /** Another one, for the channel. */
+  subscriber: RedisConnection;
   clock: Clock;
   settings: Settings['replies'];
   receive: (announcement: Announcement) => void;
@@ -18,7 +20,11 @@ export interface ReplyInboxOptions {
 const blockSeconds = 5;
 const pauseAfterErrorMs = 200;
 
-/** Reads what workers tell one ingress, from a list of its own, many at a time by one blocking command. */
+/**
+ * Reads what workers tell one ingress: how jobs ended from a list of its own, many at a time by one blocking command,
+ * and how far they are from a channel of its own. The list keeps what comes during an interruption, which an ending is
+ * worth; progress costs half as much over a channel, and whoever missed some finds it in the event log.
+ */
 export class ReplyInbox implements Service {
   readonly name = 'reply inbox';
   readonly #options: ReplyInboxOptions;
@@ -31,11 +37,17 @@ export class ReplyInbox implements Service {
 
   async start(): Promise<void> {
     this.#loop = this.#listen();
+    const { subscriber, ingressId, receive } = this.#options;
+    subscriber.on('messageBuffer', (_channel: Buffer, message: Buffer) =>
+      receive(decodeAnnouncement(message)),
+    );
+    await subscriber.subscribe(keys.ingressChannel(ingressId));
   }
 
   async stop(): Promise<void> {
     this.#stopped = true;
     this.#options.blocking.disconnect();
+    this.#options.subscriber.disconnect();
     await this.#loop;
   }
 

@@ -114,7 +114,7 @@ describe('a streamed call', () => {
     await first.readUntil((text) => isDelta(text) >= 5);
     const second = await call(body, headers);
     const texts = [await first.rest(), await second.rest(), await (await call(body, headers)).rest()];
-    expect(new Set(texts).size).toBe(1);
+    expect(new Set(texts.map(withoutIds)).size).toBe(1);
     expect(arrivalsAt(sluice.simulator)).toHaveLength(1);
   });
 

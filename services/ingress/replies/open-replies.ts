@@ -14,16 +14,18 @@ export interface ReplyOptions {
   jobs: JobStore;
   redis: RedisConnection;
   blocking: RedisConnection;
+  subscriber: RedisConnection;
   clock: Clock;
   onError: (error: unknown) => void;
 }
 
 /** What an ingress hears of jobs: one inbox, from which waiting callers and readers of events are served. */
-export function openReplies({ ingressId, settings, jobs, redis, blocking, clock, onError }: ReplyOptions): {
+export function openReplies(options: ReplyOptions): {
   waiter: OutcomeWaiter;
   feed: EventFeed;
   services: Service[];
 } {
+  const { ingressId, settings, jobs, redis, blocking, subscriber, clock, onError } = options;
   const { replies } = settings;
   const readOutcome = (tenant: string, jobId: string) => jobs.outcome(tenant, jobId);
   const waiter = new OutcomeWaiter({ clock, settings: replies, readOutcome, onError });
@@ -37,6 +39,7 @@ export function openReplies({ ingressId, settings, jobs, redis, blocking, clock,
   const inbox = new ReplyInbox({
     ingressId,
     blocking,
+    subscriber,
     clock,
     settings: replies,
     onError,
