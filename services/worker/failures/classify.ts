@@ -67,6 +67,7 @@ const billingCodes = new Set([
   'organization_usage_limit_exceeded',
   'enforced_spend_limit_reached',
 ]);
+const spendLimit = /^You have reached your (specified )?(workspace )?API usage limits/;
 const retryableStatuses = new Set([408, 409, 500, 502, 503, 504, 529]);
 
 function classOf429(error: ErrorParts): FailureClass {
@@ -76,19 +77,21 @@ function classOf429(error: ErrorParts): FailureClass {
     billingCodes.has(error.detailCode)
   )
     return 'billing';
-  if (/^You have reached your (specified )?(workspace )?API usage limits/.test(error.message))
-    return 'billing';
+  if (spendLimit.test(error.message)) return 'billing';
   if (/^Request too large/.test(error.message)) return 'oversize';
-  if (error.code === 'slow_down') return 'ramp';
+  if (error.code === 'slow_down' || /acceleration limit|increased too sharply/i.test(error.message))
+    return 'ramp';
   if (error.code === 'queue_exceeded' || /high demand|Resource Unavailable/i.test(error.message))
     return 'capacity';
   if (/concurren/i.test(`${error.code} ${error.message}`)) return 'concurrency';
   return 'quota';
 }
 
-function classOf(status: number, error: ErrorParts): FailureClass {
+function classOf(status: number, error: ErrorParts, awsType: string | undefined): FailureClass {
+  if (status === 429 && awsType?.startsWith('ModelNotReadyException')) return 'capacity';
   if (status === 429) return classOf429(error);
-  if (status === 402) return 'billing';
+  // A spend limit that its owner set is a 400 at Anthropic.
+  if (status === 402 || (status === 400 && spendLimit.test(error.message))) return 'billing';
   if (status === 413) return 'oversize';
   if (status === 503 || status === 529) return 'capacity';
   return retryableStatuses.has(status) ? 'server' : 'rejected';
@@ -100,7 +103,7 @@ const notAttempts = new Set<FailureClass>(['quota', 'ramp', 'concurrency']);
 /** Says what an answer other than 2xx means (sources: the error tables of the providers' own documentation). */
 export function classifyFailure(response: FailedResponse): ProviderFailure {
   const error = partsOf(response.body);
-  const failure = classOf(response.status, error);
+  const failure = classOf(response.status, error, response.headers['x-amzn-errortype']);
   return {
     class: failure,
     retryable: !neverRetried.has(failure),

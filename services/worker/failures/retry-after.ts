@@ -27,6 +27,14 @@ function googleHint(body: Record<string, unknown> | undefined): number | undefin
   return delay === undefined ? undefined : parseGoDuration(delay as string);
 }
 
+/** OpenRouter names the end of its window in the body, in milliseconds since 1970. */
+function openrouterHint(body: Record<string, unknown> | undefined, nowMs: number): number | undefined {
+  const metadata = (body?.error as { metadata?: { headers?: Record<string, unknown> } } | undefined)
+    ?.metadata;
+  const reset = metadata?.headers?.['X-RateLimit-Reset'];
+  return typeof reset === 'string' && /^\d{13}$/.test(reset) ? Math.max(0, Number(reset) - nowMs) : undefined;
+}
+
 function messageHint(message: string): number | undefined {
   const [, goDuration] = /try again in ((?:\d+(?:\.\d+)?(?:ms|h|m|s))+)/i.exec(message) ?? [];
   if (goDuration) return parseGoDuration(goDuration);
@@ -46,5 +54,10 @@ export function retryAfterMs(
 ): number | undefined {
   const exact = headers['retry-after-ms'];
   if (exact !== undefined && /^\d+(\.\d+)?$/.test(exact.trim())) return Math.ceil(Number(exact));
-  return fromHeader(headers['retry-after'], nowMs) ?? googleHint(body) ?? messageHint(message);
+  return (
+    fromHeader(headers['retry-after'], nowMs) ??
+    googleHint(body) ??
+    openrouterHint(body, nowMs) ??
+    messageHint(message)
+  );
 }

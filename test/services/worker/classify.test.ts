@@ -232,6 +232,65 @@ const cases: Case[] = [
     body: openai('Too many concurrent requests', 'rate_limit_error', null),
     class: 'concurrency',
   },
+  {
+    of: 'Anthropic spend limit that its owner set',
+    status: 400,
+    body: anthropic('invalid_request_error', 'You have reached your specified API usage limits. Wait.'),
+    class: 'billing',
+  },
+  {
+    of: 'Anthropic spend limit of a workspace',
+    status: 400,
+    body: anthropic(
+      'invalid_request_error',
+      'You have reached your specified workspace API usage limits. Wait.',
+    ),
+    class: 'billing',
+  },
+  {
+    of: 'Anthropic acceleration',
+    status: 429,
+    body: anthropic('rate_limit_error', 'Your usage has increased too sharply (acceleration limit).'),
+    class: 'ramp',
+  },
+  ...[
+    'Too many tokens, please wait before trying again.',
+    'Your request rate is too high. Reduce the frequency of requests.',
+    'Your request was denied due to exceeding the account quotas for Amazon Bedrock.',
+  ].map(
+    (message): Case => ({
+      of: `Bedrock: ${message}`,
+      status: 429,
+      body: { message },
+      headers: { 'x-amzn-errortype': 'ThrottlingException' },
+      class: 'quota',
+    }),
+  ),
+  {
+    of: 'Bedrock, model not ready',
+    status: 429,
+    body: { message: 'x' },
+    headers: { 'x-amzn-errortype': 'ModelNotReadyException:http://internal' },
+    class: 'capacity',
+  },
+  {
+    of: 'OpenRouter',
+    status: 429,
+    body: {
+      error: {
+        message: 'Rate limit exceeded: free-models-per-min',
+        metadata: { headers: { 'X-RateLimit-Reset': String(nowMs + 9_000) } },
+      },
+    },
+    class: 'quota',
+    retryAfterMs: 9_000,
+  },
+  {
+    of: 'Hugging Face credits',
+    status: 402,
+    headers: { 'x-error-message': 'You have depleted your monthly included credits' },
+    class: 'billing',
+  },
   { of: 'DeepSeek balance', status: 402, class: 'billing' },
   { of: 'Together', status: 503, class: 'capacity' },
 ];
