@@ -50,7 +50,7 @@ export class SettingsWatcher implements Service {
     this.#options.metrics.configReloadOk.set(1);
     // A terminal that is closed sends the same signal, and then the process should end.
     if (!process.stdout.isTTY) process.on('SIGHUP', this.#onSignal);
-    this.#loop = this.#watch(await this.#look());
+    this.#loop = this.#watch();
   }
 
   async stop(): Promise<void> {
@@ -59,9 +59,10 @@ export class SettingsWatcher implements Service {
     await this.#loop;
   }
 
-  async #watch(first: string): Promise<void> {
+  async #watch(): Promise<void> {
     const { poll_ms } = this.#options.live.current.reload;
-    let known = first;
+    // Nothing is known at first: the file may have changed since this process read it to start with.
+    let known = '';
     while (!this.#stopped.signal.aborted) {
       await this.#clock.sleep(poll_ms, this.#stopped.signal);
       const seen = await this.#look();

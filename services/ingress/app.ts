@@ -152,7 +152,13 @@ async function buildParts(
     queueOf: (provider, pool) => queues.of({ provider, pool }),
   };
   const virtualKeys = derive(live, ({ customers }) => new VirtualKeys(customers));
-  const sweeper = new BlobSweeper({ ...parts, onError: onError('blob sweeper') });
+  const sweeper = new BlobSweeper({
+    ...parts,
+    get settings() {
+      return live.current;
+    },
+    onError: onError('blob sweeper'),
+  });
   return { parts, virtualKeys, services: [storeGuard, queues, ...replies.services, sweeper] };
 }
 

@@ -34,7 +34,8 @@ const forgetBatch = 20;
 
 /**
  * Looks at unfinished jobs that are due for a look and mends what fell between two steps: a job without a ticket gets
- * one, a job past its deadline expires, a job whose pool was removed fails. Every step it takes is the ordinary one; only one process sweeps at a time.
+ * one, a job past its deadline expires, a job whose pool was removed fails. Every step it takes is the ordinary one;
+ * only one process sweeps at a time.
  */
 export async function sweepJobs(parts: SweepParts): Promise<void> {
   if (!(await takeSweepLease(parts))) return;

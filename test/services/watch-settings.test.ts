@@ -30,21 +30,24 @@ const text = (over: SettingsOverrides = {}) =>
   stringify(testConfiguration('http://127.0.0.1:1', { reload: { poll_ms: 50, settle_ms: 10 }, ...over }));
 const weighing = (weight: number) => text({ customers: { acme: { weight } } });
 
-async function watch(first: string) {
+async function watch(first: string, whileStarting: () => void = () => undefined) {
   writeFileSync(file, first);
   const read = () => loadSettings({ SLUICE_CONFIG: file });
   const live = new LiveValue<Settings>(read());
+  whileStarting();
   const metrics = createMetrics({ processMetrics: false });
   const log = pino({ level: 'info' }, { write: (line: string) => void lines.push(line) });
   watcher = new SettingsWatcher({ live, read, log, metrics, file });
   await watcher.start();
   const value = async (name: string) => (await metrics.registry.getSingleMetric(name)!.get()).values;
-  const refused = async () => {
+  const reloads = async (result: string) => {
     const rows = await value('sluice_config_reloads_total');
-    return rows.find(({ labels }) => labels.result === 'refused')?.value ?? 0;
+    return rows.find(({ labels }) => labels.result === result)?.value ?? 0;
   };
+  const refused = () => reloads('refused');
+  const unchanged = () => reloads('unchanged');
   const ok = async () => (await value('sluice_config_reload_ok'))[0]!.value;
-  return { live, refused, ok, weight: () => live.current.customers.acme!.weight };
+  return { live, refused, unchanged, ok, weight: () => live.current.customers.acme!.weight };
 }
 
 test('a file that was written anew is in force', async () => {
@@ -111,7 +114,13 @@ test('what cannot change in a running process stays, and is named as needing a r
 });
 
 test('SIGHUP reads the file again, whether it has changed or not', async () => {
-  await watch(weighing(1));
+  const { unchanged } = await watch(weighing(1));
+  await until('it was read once after the start', async () => (await unchanged()) === 1);
   process.emit('SIGHUP', 'SIGHUP');
-  await until('it was read', () => lines.some((line) => line.includes('configuration read again')));
+  await until('it was read again', async () => (await unchanged()) === 2);
+});
+
+test('a file that changed while the process was starting is in force', async () => {
+  const { weight } = await watch(weighing(1), () => writeFileSync(file, weighing(6)));
+  await until('the new weight', () => weight() === 6);
 });
