@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { batchesSchema } from './batch-schema.ts';
 import { poolSchema } from './pool-schema.ts';
 import { operationsSchema, redisSchema, reloadSchema, simulatorSchema } from './process-schema.ts';
 import { count, milliseconds, name, port, seconds } from './setting-types.ts';
@@ -318,6 +319,7 @@ export const settingsSchema = z.strictObject({
   jobs: jobsSchema,
   replies: repliesSchema,
   blobs: blobsSchema,
+  batches: batchesSchema,
   files: filesSchema,
   streams: streamsSchema,
   sockets: socketsSchema,

@@ -27,6 +27,9 @@ export interface AcceptJobParts {
   log: Logger;
 }
 
+/** What taking a job in needs when nobody awaits it here. */
+type TakeParts = Omit<AcceptJobParts, 'waiter' | 'ingressId'>;
+
 /** A validated call of an identified tenant. */
 export interface Submission {
   tenant: string;
@@ -135,6 +138,22 @@ export async function leaveJob(parts: AcceptJobParts, tenant: string, jobId: str
   });
 }
 
+/**
+ * accept → enqueue under an id that the caller derives from what it asks for, so that asking again makes no second job.
+ * `waiter` hears of the end of a job that is made now.
+ */
+export async function acceptNamedJob(
+  parts: TakeParts,
+  submission: Submission,
+  jobId: string,
+  waiter: string,
+): Promise<void> {
+  return inSpan(spans.accept, SpanKind.INTERNAL, { 'sluice.tenant': submission.tenant }, async () => {
+    const accepted = await acceptOnce(parts, submission, jobId, waiter);
+    if (accepted.kind === 'accepted') await enqueue(parts, submission, accepted);
+  });
+}
+
 /** Waits for a job that exists already: an earlier call made it, or somebody asks for it by its id. */
 export async function joinJob(parts: AcceptJobParts, tenant: string, jobId: string): Promise<Awaited> {
   const awaited = parts.waiter.expect(tenant, jobId);
@@ -154,7 +173,7 @@ export async function joinJob(parts: AcceptJobParts, tenant: string, jobId: stri
 type Taken = Extract<Accepted, { kind: 'accepted' | 'joined' }>;
 
 async function acceptOnce(
-  parts: AcceptJobParts,
+  parts: TakeParts,
   submission: Submission,
   jobId: string,
   waiter: string | undefined,
@@ -173,7 +192,7 @@ async function acceptOnce(
 }
 
 function accept(
-  parts: AcceptJobParts,
+  parts: TakeParts,
   submission: Submission,
   jobId: string,
   waiter: string | undefined,
@@ -214,7 +233,7 @@ function depthLimitOf({ customers }: Settings, tenant: string): number {
 const sha256 = (text: string) => createHash('sha256').update(text).digest('hex');
 
 function refuseOrTake(
-  { settings, metrics }: AcceptJobParts,
+  { settings, metrics }: TakeParts,
   { tenant, request }: Submission,
   accepted: Accepted,
 ): Taken {
@@ -244,7 +263,7 @@ function refuseOrTake(
  * not told to come back, and the sweeper enqueues it.
  */
 async function enqueue(
-  { queueOf, clock, log }: AcceptJobParts,
+  { queueOf, clock, log }: TakeParts,
   { tenant, request, runAtMs }: Submission,
   { jobId, deadlineMs }: Extract<Accepted, { kind: 'accepted' }>,
 ): Promise<void> {

@@ -2,6 +2,7 @@ import type { AddressInfo } from 'node:net';
 import fastify, { type FastifyInstance, LogController } from 'fastify';
 import { validatorCompiler } from 'fastify-type-provider-zod';
 import type { Settings } from '#config/schema.ts';
+import { BatchStore } from '#shared/batches/batch-store.ts';
 import { FileStore } from '#shared/batches/file-store.ts';
 import { openBlobs } from '#shared/blobs/open-blobs.ts';
 import { DeliveryStore } from '#shared/deliveries/delivery-store.ts';
@@ -23,6 +24,7 @@ import { queueTelemetry } from '#shared/telemetry/tracing.ts';
 import { SocketTickets } from '#shared/tenants/socket-tickets.ts';
 import { VirtualKeys } from '#shared/tenants/virtual-keys.ts';
 import { LearnedEstimates } from '#shared/tokens/learned-estimates.ts';
+import { openBatches } from './batches/open-batches.ts';
 import type { IngressParts } from './ingress-parts.ts';
 import { ModelTable } from './model-table.ts';
 import { answerBrokenHttp, answerErrors, answerUnroutable } from './plugins/answer-errors.ts';
@@ -31,6 +33,7 @@ import { describeApi } from './plugins/describe-api.ts';
 import { limitReceiving } from './plugins/limit-receiving.ts';
 import { readJsonBodies } from './plugins/read-json.ts';
 import { openReplies, type ReplyOptions } from './replies/open-replies.ts';
+import { batchRoutes } from './routes/batches.ts';
 import { callRoutes } from './routes/calls.ts';
 import { eventRoutes } from './routes/events.ts';
 import { fileRoutes } from './routes/files.ts';
@@ -57,6 +60,8 @@ export interface IngressApp extends Service {
   readonly probe: () => Promise<void>;
 }
 
+type OnError = (part: string) => (error: unknown) => void;
+
 const headersTimeoutMs = 15_000;
 const keepAliveMs = 65_000;
 /** How long callers have to take the answer that a stopping server gives them. */
@@ -73,6 +78,7 @@ export function createIngressApp(options: IngressAppOptions): IngressApp {
     blocking: openRedis(redisUrl, settings.redis, 'blocking', `${ingressId}-replies`),
     subscriber: openRedis(redisUrl, settings.redis, 'blocking', `${ingressId}-progress`),
   };
+  const batchReplies = openRedis(redisUrl, settings.redis, 'blocking', `${ingressId}-batches`);
   const lifecycle = loggedLifecycle(settings, clock, log);
   const probe = async () => {
     await redis.set(keys.readiness(ingressId), '1', 'PX', readinessTtlMs);
@@ -86,11 +92,12 @@ export function createIngressApp(options: IngressAppOptions): IngressApp {
     },
     async start() {
       await lifecycle.start([
-        openConnections([redis, hearing.blocking, hearing.subscriber], settings.redis, log),
+        openConnections([redis, hearing.blocking, hearing.subscriber, batchReplies], settings.redis, log),
       ]);
       const built = await buildParts(options, ingressId, redis, hearing);
+      const batches = openBatches(built.parts, batchReplies, built.onError('batches'));
       http = await buildHttp(built.parts, built.virtualKeys, probe);
-      await lifecycle.start([...built.services, httpService(http, settings.http, built.parts)]);
+      await lifecycle.start([...built.services, ...batches, httpService(http, settings.http, built.parts)]);
     },
     stop: () => lifecycle.stop(),
   };
@@ -101,13 +108,13 @@ async function buildParts(
   ingressId: string,
   redis: RedisConnection,
   hearing: Pick<ReplyOptions, 'blocking' | 'subscriber'>,
-): Promise<{ parts: IngressParts; virtualKeys: Live<VirtualKeys>; services: Service[] }> {
+): Promise<{ parts: IngressParts; virtualKeys: Live<VirtualKeys>; services: Service[]; onError: OnError }> {
   const { live, metrics, clock, log } = options;
   const settings = live.current;
   const telemetry = await queueTelemetry(settings.telemetry);
   const jobs = new JobStore(redis, settings.jobs);
   const queues = new PoolQueues({ live, connection: redis, clock, telemetry });
-  const onError = (part: string) => (error: unknown) => {
+  const onError: OnError = (part) => (error) => {
     metrics.backgroundErrors.inc({ part });
     log.warn({ part, reason: describeError(error) }, 'background error');
   };
@@ -146,20 +153,15 @@ async function buildParts(
     log,
     tickets: new SocketTickets(redis, settings.sockets.ticket_ms),
     files: new FileStore(redis),
+    batches: new BatchStore(redis),
     blobs: await openBlobs(settings),
     endpoints: new EndpointStore({ redis, settings: settings.webhooks, secrets: plainSecrets }),
     deliveries: new DeliveryStore(redis, settings.webhooks),
     queueOf: (provider, pool) => queues.of({ provider, pool }),
   };
   const virtualKeys = derive(live, ({ customers }) => new VirtualKeys(customers));
-  const sweeper = new BlobSweeper({
-    ...parts,
-    get settings() {
-      return live.current;
-    },
-    onError: onError('blob sweeper'),
-  });
-  return { parts, virtualKeys, services: [storeGuard, queues, ...replies.services, sweeper] };
+  const sweeper = new BlobSweeper(parts, onError('blob sweeper'));
+  return { parts, virtualKeys, services: [storeGuard, queues, ...replies.services, sweeper], onError };
 }
 
 async function buildHttp(
@@ -192,6 +194,7 @@ async function buildHttp(
   await app.register(async (authenticated) => {
     authenticate(authenticated, virtualKeys);
     callRoutes(authenticated, parts);
+    batchRoutes(authenticated, parts);
     jobRoutes(authenticated, parts);
     eventRoutes(authenticated, parts);
     modelRoutes(authenticated, parts);

@@ -35,7 +35,8 @@ export async function cancelJob(
   return 'requested';
 }
 
-async function cancelWaiting(
+/** Ends a job if no worker runs it; whether it did. */
+export async function cancelWaiting(
   { jobs, settings, redis, queueOf }: CancelJobParts,
   tenant: string,
   jobId: string,

@@ -1,3 +1,4 @@
+import type { BatchStore } from '#shared/batches/batch-store.ts';
 import type { FileStore } from '#shared/batches/file-store.ts';
 import type { BlobStore } from '#shared/blobs/blob-store.ts';
 import type { DeliveryStore } from '#shared/deliveries/delivery-store.ts';
@@ -13,6 +14,7 @@ export interface IngressParts extends AcceptJobParts, CancelJobParts {
   readonly models: ModelTable;
   tickets: SocketTickets;
   files: FileStore;
+  batches: BatchStore;
   blobs: BlobStore;
   endpoints: EndpointStore;
   deliveries: DeliveryStore;

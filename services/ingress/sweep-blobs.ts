@@ -1,19 +1,23 @@
 import type { Settings } from '#config/schema.ts';
+import type { BatchStore } from '#shared/batches/batch-store.ts';
 import type { FileStore } from '#shared/batches/file-store.ts';
 import { type BlobKind, type BlobStore, blobKinds } from '#shared/blobs/blob-store.ts';
 import type { Clock } from '#shared/kernel/clock.ts';
 import type { Service } from '#shared/kernel/lifecycle.ts';
 import type { RedisConnection } from '#shared/redis/connection.ts';
 import { keys } from '#shared/redis/keys.ts';
+import { removeBytes } from './batches/file-bytes.ts';
+import { isPiece } from './batches/pieces.ts';
 
 export interface SweepBlobsParts {
   ingressId: string;
-  settings: Settings;
+  /** As of now. */
+  readonly settings: Settings;
   redis: RedisConnection;
   files: FileStore;
+  batches: BatchStore;
   blobs: BlobStore;
   clock: Clock;
-  onError: (error: unknown) => void;
 }
 
 const leasePeriods = 3;
@@ -22,13 +26,15 @@ const leasePeriods = 3;
 export class BlobSweeper implements Service {
   readonly name = 'blob sweeper';
   readonly #parts: SweepBlobsParts;
+  readonly #onError: (error: unknown) => void;
   readonly #stop = new AbortController();
   /** Walks through the blobs of a tenant and kind that go on where the sweep before stopped. */
   readonly #walks = new Map<string, ReturnType<BlobStore['list']>>();
   #loop: Promise<void> | undefined;
 
-  constructor(parts: SweepBlobsParts) {
+  constructor(parts: SweepBlobsParts, onError: (error: unknown) => void) {
     this.#parts = parts;
+    this.#onError = onError;
   }
 
   async start(): Promise<void> {
@@ -42,11 +48,11 @@ export class BlobSweeper implements Service {
   }
 
   async #run(): Promise<void> {
-    const { clock, settings, onError } = this.#parts;
+    const { clock } = this.#parts;
     for (;;) {
-      await clock.sleep(settings.files.sweep_ms, this.#stop.signal);
+      await clock.sleep(this.#parts.settings.files.sweep_ms, this.#stop.signal);
       if (this.#stop.signal.aborted) return;
-      await this.#sweep().catch(onError);
+      await this.#sweep().catch(this.#onError);
     }
   }
 
@@ -73,10 +79,11 @@ export class BlobSweeper implements Service {
   }
 
   async #dropExpired(tenant: string): Promise<void> {
-    const { files, blobs, settings } = this.#parts;
-    for (const name of await files.expired(tenant, settings.files.sweep_batch)) {
-      if ((await files.drop(tenant, name, true)) === 'dropped')
-        await blobs.remove({ tenant, kind: 'files', name });
+    const { files, settings } = this.#parts;
+    for (const id of await files.expired(tenant, settings.files.sweep_batch)) {
+      const file = await files.view(tenant, id);
+      const answer = await files.drop(tenant, id, true);
+      if (file && answer === 'dropped') await removeBytes(this.#parts, file);
     }
   }
 
@@ -100,6 +107,7 @@ export class BlobSweeper implements Service {
       case 'files':
         return (await this.#parts.files.view(tenant, name)) !== undefined;
       case 'batches':
+        return isPiece(this.#parts, tenant, name);
       case 'payloads':
         return true;
     }

@@ -67,7 +67,7 @@ export async function takeUpload(parts: IngressParts, request: FastifyRequest): 
     }
     if (!stored) throw invalid('it has no field "file" with a file', 'file');
     const expiresSeconds = readForm(fields, settings.files.retention_seconds);
-    const file = { id, tenant, purpose: 'batch', ...stored } as const;
+    const file = { id, tenant, purpose: 'batch', writtenBy: undefined, ...stored } as const;
     const bytesMax = settings.files.tenant_max_bytes;
     const kept = await files.keep({ ...file, expiresSeconds, bytesMax });
     if (kept.kind === 'full') throw storageFull(kept.used, bytesMax);

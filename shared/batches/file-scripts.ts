@@ -17,10 +17,3 @@ export const dropFileScript = defineScript({
   reply: z.enum(['dropped', 'held', 'fresh', 'gone']),
   allowOutOfMemory: true,
 });
-
-export const expiredFilesScript = defineScript({
-  file: lua('expired-files.lua'),
-  keys: ['fileExpiry'],
-  args: ['suppliedNowMs', 'batch'],
-  reply: z.array(z.string()),
-});

@@ -1,10 +1,14 @@
 import { type RedisConnection, storeError } from '#shared/redis/connection.ts';
 import { keys } from '#shared/redis/keys.ts';
 import { runScript } from '#shared/redis/script.ts';
-import { dropFileScript, expiredFilesScript, keepFileScript } from './file-scripts.ts';
+import { dueMembersScript } from './batch-scripts.ts';
+import { dropFileScript, keepFileScript } from './file-scripts.ts';
 
 export const filePurposes = ['batch', 'batch_output'] as const;
 export type FilePurpose = (typeof filePurposes)[number];
+
+/** What a batch writes: results, and lines that failed. */
+export type PieceStream = 'output' | 'errors';
 
 /** What is known of a file. Times are milliseconds since the epoch by Redis' clock. */
 export interface FileRecord {
@@ -15,6 +19,8 @@ export interface FileRecord {
   bytes: number;
   createdMs: number;
   expiresMs: number;
+  /** The batch that wrote the file: then its bytes are the pieces of that batch. */
+  writtenBy: { batchId: string; stream: PieceStream } | undefined;
 }
 
 export interface NewFile extends Omit<FileRecord, 'createdMs' | 'expiresMs'> {
@@ -25,7 +31,7 @@ export interface NewFile extends Omit<FileRecord, 'createdMs' | 'expiresMs'> {
 
 export type Kept = { kind: 'kept'; createdMs: number } | { kind: 'full'; used: number };
 
-const fields = ['purpose', 'filename', 'bytes', 'createdMs', 'expiresMs'] as const;
+const fields = ['purpose', 'filename', 'bytes', 'createdMs', 'expiresMs', 'writtenBy', 'stream'] as const;
 
 /** The records of files. Their bytes lie in the blob store: written before the record, removed after it. */
 export class FileStore {
@@ -45,7 +51,13 @@ export class FileStore {
         bytesMax: file.bytesMax ?? '',
         expiresSeconds: file.expiresSeconds,
       },
-      rest: ['purpose', file.purpose, 'filename', file.filename],
+      rest: [
+        'purpose',
+        file.purpose,
+        'filename',
+        file.filename,
+        ...(file.writtenBy ? ['writtenBy', file.writtenBy.batchId, 'stream', file.writtenBy.stream] : []),
+      ],
     });
     return kind === 'kept' ? { kind, createdMs: detail } : { kind, used: detail };
   }
@@ -67,7 +79,7 @@ export class FileStore {
   }
 
   async view(tenant: string, fileId: string): Promise<FileRecord | undefined> {
-    const [purpose, filename, bytes, createdMs, expiresMs] = await this.#ask(
+    const [purpose, filename, bytes, createdMs, expiresMs, batchId, stream] = await this.#ask(
       this.#redis.hmget(keys.file(tenant, fileId), ...fields),
     );
     if (!purpose) return undefined;
@@ -79,6 +91,7 @@ export class FileStore {
       bytes: Number(bytes),
       createdMs: Number(createdMs),
       expiresMs: Number(expiresMs),
+      writtenBy: batchId ? { batchId, stream: stream as PieceStream } : undefined,
     };
   }
 
@@ -109,8 +122,8 @@ export class FileStore {
   }
 
   expired(tenant: string, batch: number): Promise<string[]> {
-    return runScript(this.#redis, expiredFilesScript, {
-      keys: { fileExpiry: keys.fileExpiry(tenant) },
+    return runScript(this.#redis, dueMembersScript, {
+      keys: { moments: keys.fileExpiry(tenant) },
       args: { suppliedNowMs: '', batch },
     });
   }

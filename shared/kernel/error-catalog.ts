@@ -134,6 +134,24 @@ export const errorCatalog = {
     anthropicType: 'not_found_error',
     sentence: 'There is no file {file}.',
   },
+  batch_not_found: {
+    ...badRequest,
+    status: 404,
+    anthropicType: 'not_found_error',
+    sentence: 'There is no batch {batch}.',
+  },
+  batch_already_ended: {
+    ...badRequest,
+    status: 409,
+    sentence: 'The batch {batch} is already {status}.',
+  },
+  too_many_batches: {
+    status: 429,
+    type: 'rate_limit_error',
+    anthropicType: 'rate_limit_error',
+    retryable: true,
+    sentence: 'This tenant already has {current} of {limit} batches that have not ended.',
+  },
   file_in_use: {
     ...badRequest,
     status: 409,

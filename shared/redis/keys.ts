@@ -27,6 +27,19 @@ export const keys = {
   fileExpiry: (tenant: string) => `sl:{${tenant}}:file-expiry`,
   /** Counter: bytes of the tenant's files. */
   fileBytes: (tenant: string) => `sl:{${tenant}}:file-bytes`,
+  /** Hash: one batch. */
+  batch: (tenant: string, batchId: string) => `sl:{${tenant}}:batch:${batchId}`,
+  /** Bitmap of the lines of a batch that are done. */
+  batchDone: (tenant: string, batchId: string) => `sl:{${tenant}}:batch:${batchId}:done`,
+  /** List of `<name of a blob> <bytes>`: what a batch has written, in order. */
+  batchPieces: (tenant: string, batchId: string, stream: 'output' | 'errors') =>
+    `sl:{${tenant}}:batch:${batchId}:${stream}`,
+  /** Sorted set of batch ids by time of creation. */
+  batches: (tenant: string) => `sl:{${tenant}}:batches`,
+  /** Set of the batches of a tenant that have not ended. */
+  openBatches: (tenant: string) => `sl:{${tenant}}:batches-open`,
+  /** Sorted set of `<tenant> <batch id>` by the time somebody should look whether it needs a driver. */
+  batchesToDrive: () => 'sl:batches-to-drive',
   /** String: who removes expired files and forgotten blobs at present. */
   blobSweepLease: () => 'sl:blob-sweeper',
   /** Sorted set of what the webhook service looks at next, by when: undispatched messages and open deliveries. */

@@ -9,8 +9,8 @@ export interface ReplyInboxOptions {
   ingressId: string;
   /** A connection of its own: it blocks inside Redis. */
   blocking: RedisConnection;
-  /** Another one, for the channel. */
-  subscriber: RedisConnection;
+  /** Another one, for the channel; undefined when only the ends of jobs matter. */
+  subscriber: RedisConnection | undefined;
   clock: Clock;
   settings: Settings['replies'];
   receive: (announcement: Announcement) => void;
@@ -38,6 +38,7 @@ export class ReplyInbox implements Service {
   async start(): Promise<void> {
     this.#loop = this.#listen();
     const { subscriber, ingressId, receive } = this.#options;
+    if (!subscriber) return;
     subscriber.on('messageBuffer', (_channel: Buffer, message: Buffer) =>
       receive(decodeAnnouncement(message)),
     );
@@ -47,7 +48,7 @@ export class ReplyInbox implements Service {
   async stop(): Promise<void> {
     this.#stopped = true;
     this.#options.blocking.disconnect();
-    this.#options.subscriber.disconnect();
+    this.#options.subscriber?.disconnect();
     await this.#loop;
   }
 

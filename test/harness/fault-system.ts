@@ -69,6 +69,11 @@ export class FaultSystem {
     await Promise.all([this.simulator.stop(), this.redis.stop(), this.config.remove()]);
   }
 
+  /** Where the processes keep their data. */
+  get dataDir(): string {
+    return this.config.folder;
+  }
+
   get arrivals(): ArrivalSummary {
     return summarize(this.simulator.log);
   }

@@ -74,6 +74,8 @@ export interface ConfigFile {
   path: string;
   /** Replaces the file as editors and deployments do: a new file takes its name. */
   replace(over: SettingsOverrides): Promise<void>;
+  /** Where the processes keep their data unless told otherwise. */
+  folder: string;
   remove(): Promise<void>;
 }
 
@@ -94,5 +96,5 @@ export async function writeConfiguration(
     await rename(`${path}.new`, path);
   };
   await replace(over);
-  return { path, replace, remove: () => rm(folder, { recursive: true, force: true }) };
+  return { path, folder, replace, remove: () => rm(folder, { recursive: true, force: true }) };
 }

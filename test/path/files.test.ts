@@ -21,8 +21,8 @@ afterAll(() => sluice.stop());
 
 const client = (apiKey = testKey) => new OpenAI({ apiKey, maxRetries: 0, baseURL: `${sluice.url}/v1` });
 const line = (id: string) => `{"custom_id":"${id}","text":"\u2028 is no end of a line"}\n`;
-const blobsOf = async (tenant: string) =>
-  (await readdir(join(sluice.redis.dir, 'blobs', tenant, 'files')).catch(() => [])).toSorted();
+const blobsOf = async (tenant: string): Promise<string[]> =>
+  (await readdir(join(sluice.redis.dir, 'blobs', tenant, 'files')).catch(() => [] as string[])).toSorted();
 const unfinished = () => readdir(join(sluice.redis.dir, 'blobs', '.unfinished')).catch(() => []);
 
 /** A form by hand: what the official client would not send. */
@@ -155,7 +155,7 @@ describe('refused, and nothing is left behind:', () => {
       400,
       'invalid_upload',
     ],
-    ['too many fields', [...'abcdefghi'].map((name) => ({ name, text: 'x' })), 400, 'invalid_upload'],
+    ['too many fields', 'abcdefghi'.split('').map((name) => ({ name, text: 'x' })), 400, 'invalid_upload'],
   ])('%s', async (_what, parts, status, code) => {
     const response = await upload(parts);
     expect([response.status, await codeOf(response)]).toEqual([status, code]);
@@ -233,7 +233,7 @@ test('expired files and forgotten blobs are removed, and nothing else', async ()
     await writeFile(join(folder, `file_${'0'.repeat(32)}`), 'nobody knows it');
     await redis.hset(keys.file('acme', ids[1]!), 'expiresMs', 1);
     await redis.zadd(keys.fileExpiry('acme'), 1, ids[1]!);
-    const left = [ids[0], ids[2], ids[3]].toSorted();
+    const left = [ids[0]!, ids[2]!, ids[3]!].toSorted();
     await until('both are gone', async () => (await readdir(folder)).length === 3);
     expect((await readdir(folder)).toSorted()).toEqual(left);
     expect((await openai.files.list()).data.map(({ id }) => id).toSorted()).toEqual(left);

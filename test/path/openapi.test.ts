@@ -75,6 +75,11 @@ test('it names every public route, and no other', () => {
     'GET /v1/files',
     'POST /v1/files',
     'GET /v1/files/{id}',
+    'POST /v1/batches',
+    'GET /v1/batches',
+    'GET /v1/batches/{id}',
+    'POST /v1/batches/{id}/cancel',
+    'GET /v1/batches/{id}/output',
     'DELETE /v1/files/{id}',
     'GET /v1/files/{id}/content',
     'GET /healthz',
@@ -102,6 +107,9 @@ test('every /v1 route asks for a key, and bodies are components with plain names
     expect(operation.tags, name).toHaveLength(1);
   }
   expect(Object.keys(api.components.schemas).toSorted()).toEqual([
+    'Batch',
+    'BatchList',
+    'BatchSubmission',
     'ChatCompletionRequest',
     'CompletionRequest',
     'EmbeddingRequest',

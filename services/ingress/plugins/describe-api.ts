@@ -5,7 +5,9 @@ import { jsonSchemaTransform, jsonSchemaTransformObject } from 'fastify-type-pro
 import { z } from 'zod';
 import { endpoints } from '#shared/contracts/endpoint.ts';
 import { jobObject } from '#shared/jobs/job-object.ts';
+import { batchObject } from '../batch-object.ts';
 import { fileObject } from '../file-object.ts';
+import { batchList } from '../routes/batches.ts';
 import { deletedFile, fileList } from '../routes/files.ts';
 import { jobList } from '../routes/jobs.ts';
 import { webhookAnswers } from '../routes/webhook-endpoints.ts';
@@ -32,6 +34,11 @@ const answers: Record<string, Record<number, z.ZodType>> = {
   'GET /v1/jobs/:id/result': { 200: providerAnswer, 202: jobObject },
   'GET /v1/jobs/:id/events': { 200: jobEvents },
   'POST /v1/jobs/:id/cancel': { 200: jobObject },
+  'POST /v1/batches': { 200: batchObject },
+  'GET /v1/batches': { 200: batchList },
+  'GET /v1/batches/:id': { 200: batchObject },
+  'POST /v1/batches/:id/cancel': { 200: batchObject },
+  'GET /v1/batches/:id/output': { 200: z.unknown().describe('JSON lines, as in the output file.') },
   'POST /v1/files': { 200: fileObject },
   'GET /v1/files': { 200: fileList },
   'GET /v1/files/:id': { 200: fileObject },

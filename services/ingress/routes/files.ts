@@ -6,6 +6,7 @@ import { z } from 'zod';
 import { type FileRecord, filePurposes } from '#shared/batches/file-store.ts';
 import { SluiceError } from '#shared/kernel/errors.ts';
 import { isId } from '#shared/kernel/ids.ts';
+import { readFile, removeBytes } from '../batches/file-bytes.ts';
 import { fileObject, toFileObject } from '../file-object.ts';
 import type { IngressParts } from '../ingress-parts.ts';
 import { takeUpload } from '../take-upload.ts';
@@ -68,7 +69,7 @@ export async function fileRoutes(root: FastifyInstance, parts: IngressParts): Pr
     { schema: { tags, security, params: fileParams } },
     async (request, reply) => {
       const file = await knownFile(parts, request);
-      const bytes = await parts.blobs.read({ tenant: file.tenant, kind: 'files', name: file.id });
+      const bytes = await readFile(parts, file);
       if (!bytes) throw notFound(file.id);
       return reply
         .type('application/octet-stream')
@@ -77,11 +78,12 @@ export async function fileRoutes(root: FastifyInstance, parts: IngressParts): Pr
     },
   );
   app.delete('/v1/files/:id', { schema: { tags, security, params: fileParams } }, async (request) => {
-    const { id, tenant } = await knownFile(parts, request);
+    const file = await knownFile(parts, request);
+    const { id, tenant } = file;
     const answer = await parts.files.drop(tenant, id, false);
     if (answer === 'held') throw new SluiceError('file_in_use', { fields: { file: id } });
     if (answer === 'gone') throw notFound(id);
-    await parts.blobs.remove({ tenant, kind: 'files', name: id });
+    await removeBytes(parts, file);
     return { id, object: 'file', deleted: true };
   });
 }
