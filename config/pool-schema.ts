@@ -123,10 +123,10 @@ const poolObject = z.strictObject({
       'Set when the provider also holds each slice of this length to its part of the ceiling. Milliseconds.',
     ),
   guard_ms: milliseconds(
-    300,
+    400,
     0,
     10_000,
-    'Added to every window, because requests arrive later than they were granted; half of it is for the way to the provider, and a grant older than the other half is given back unused.',
+    'Added to every window, because requests arrive later than they were granted; a grant older than 40 % of it is given back unused, and the rest is for the way to the provider.',
   ),
   input_weight: z
     .number()

@@ -62,8 +62,8 @@ const languages = {
 
 /** One word in so many is rare. */
 const rareWords = 8;
-const emoji = [...'😀😂🎉🚀🔥👍🙏💡📈🧪🌍🍕🐙🛠🏗⏳✅❌⚠→≤≠∞∑√αβγ'];
-const punctuation = [...'.,;:!?()[]{}<>=+-*/&|^%$#@~`"\'\\_'];
+const emoji = Array.from('😀😂🎉🚀🔥👍🙏💡📈🧪🌍🍕🐙🛠🏗⏳✅❌⚠→≤≠∞∑√αβγ');
+const punctuation = Array.from('.,;:!?()[]{}<>=+-*/&|^%$#@~`"\'\\_');
 
 class Writer {
   readonly #random: Random;

@@ -274,11 +274,6 @@ export const errorCatalog = {
     sentence: 'The place where files are kept cannot be used right now.',
   },
   too_many_uploads: { ...unavailable, sentence: 'This server already takes {limit} uploads.' },
-  upload_timeout: {
-    ...badRequest,
-    status: 408,
-    sentence: 'The upload did not end within {seconds} s.',
-  },
   too_many_sockets: {
     ...unavailable,
     sentence: 'No more sockets can be opened here: this {axis} already holds {limit}.',

@@ -34,7 +34,7 @@ export function poolSettingsOf(
 }
 
 /** The part of the guard that may pass before a request is sent; the rest is for its way to the provider. */
-const sendShare = 0.5;
+const sendShare = 0.4;
 /** Even without a guard a grant may take this long to be sent. */
 const shortestGrantMs = 50;
 /** Where slices are counted, requests are held until they are this old, so that they go out as evenly as granted. */

@@ -238,7 +238,7 @@ function limitMetrics(counter: Declare<'counter'>, gauge: Declare<'gauge'>): Lim
     ),
     breakerOpen: gauge(
       'sluice_breaker_open',
-      '1 while nothing is sent on a credential, by why: open (it failed), billing (money stops it).',
+      'Is 1 while nothing is sent on a credential, by why: open (it failed), billing (money stops it).',
       'pool',
       'credential',
       'why',

@@ -10,7 +10,6 @@ const changeSchema = z.object({
   state: z.enum(['closed', 'open', 'billing', 'ramp', 'cooled']),
   forMs: z.number(),
 });
-export type CredentialChange = z.output<typeof changeSchema>;
 
 const replySchema = z.object({
   /** What is different by this report. */

@@ -210,7 +210,7 @@ export class FairQueueBackend extends RedisQueueBackend {
   ): Promise<Claims & { failed: (Error | undefined)[] }> {
     const { statuses, claims } = await this.#completePlainly(completions, next, keepNothing);
     const failed = await Promise.all(
-      completions.map(({ job, token, usage }, place) => {
+      completions.map(async ({ job, token, usage }, place) => {
         const status = statuses[place]!;
         if (status !== 1) return status < 0 ? this.#notCompleted(job, status) : undefined;
         const args = this.moveToCompletedArgs(job, '"ok"', keepNothing, token, false);

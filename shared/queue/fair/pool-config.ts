@@ -36,7 +36,7 @@ export const poolSettingsSchema = z.strictObject({
   /** What one output token counts at the provider (`bedrock`). */
   burndown: z.number().positive().default(1),
   /** Added to every window: how much later than the grant a request may arrive. */
-  guardMs: milliseconds.default(300),
+  guardMs: milliseconds.default(400),
   burst: z.number().min(0).max(1).default(0.01),
   /** After this long a job in hand no longer counts as running, should nobody have said so. */
   leaseMs: amount.default(3_600_000),

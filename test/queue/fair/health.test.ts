@@ -191,7 +191,8 @@ describe('money', () => {
     expect(await claim(pool, 3)).toEqual([]);
     pool.nowMs += 60_000;
     const probes = await claim(pool, 5);
-    expect(probes.map(({ grant }) => grant.credential).toSorted()).toEqual(['k', 'l']);
+    expect(new Set(probes.map(({ grant }) => grant.credential))).toEqual(new Set(['k', 'l']));
+    expect(probes).toHaveLength(2);
     await report(pool, probes[0]!.id, 'served', probes[0]!.grant.credential);
     expect((await claim(pool, 1))[0]!.grant.credential).toBe(probes[0]!.grant.credential);
     await pool.close();
