@@ -25,6 +25,7 @@ describe('metrics', () => {
       'window',
       'ceiling',
       'adopted',
+      'why',
     ];
     for (const { name, help, type } of await declared()) {
       expect(name).toMatch(/^sluice_[a-z_]+$/);
