@@ -43,6 +43,10 @@ export class RedisServer {
     return redis;
   }
 
+  get pid(): number {
+    return this.#child!.pid;
+  }
+
   async restart(): Promise<void> {
     await this.stop();
     await this.#spawn();
