@@ -1,7 +1,7 @@
 import { chmod, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
-import { isProvenDead, ownPresence } from '#shared/kernel/process-presence.ts';
+import { isRunning, ownPresence } from '#shared/kernel/process-presence.ts';
 
 const runningSchema = z.object({
   url: z.string(),
@@ -36,11 +36,11 @@ export async function removeRunningFile(dataDir: string): Promise<void> {
   if (mine) await rm(fileIn(dataDir), { force: true });
 }
 
-/** The Sluice of this data folder, unless it is known to have ended. */
+/** The Sluice that runs on this data folder. */
 export async function readRunningFile(dataDir: string): Promise<RunningSluice | undefined> {
   const text = await readFile(fileIn(dataDir), 'utf8').catch(() => undefined);
   const running = text === undefined ? undefined : parse(text);
-  return running && !isProvenDead(running.owner, ownPresence()) ? running : undefined;
+  return running && isRunning(running.owner, ownPresence()) ? running : undefined;
 }
 
 function parse(text: string): RunningSluice | undefined {

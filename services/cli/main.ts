@@ -14,6 +14,7 @@ import { describeError } from '#shared/kernel/errors.ts';
 import { systemRandom } from '#shared/kernel/random.ts';
 import { keptDevelopmentKey } from '../development-key.ts';
 import { reachableHost, readRunningFile } from '../running-file.ts';
+import { addBatchCommand } from './batch-run.ts';
 import { type CliContext, type CommonOptions, errorText, type Target } from './cli-context.ts';
 import { CliError, type ExitCode, exitCodes, usageError } from './cli-error.ts';
 import { addJobsCommand } from './jobs.ts';
@@ -82,6 +83,7 @@ function buildProgram(): Command {
     .command('up')
     .description('run everything in one process, as `npm start` does')
     .action(async () => void (await import('../all.ts')));
+  addBatchCommand(program, context);
   addJobsCommand(program, context);
   return program;
 }

@@ -2,12 +2,12 @@ import { EventSourceParserStream } from 'eventsource-parser/stream';
 import { z } from 'zod';
 import { terminalStates } from '#shared/contracts/job.ts';
 import { type CliContext, type CommonOptions, openClient } from './cli-context.ts';
-import { CliError, exitCodes } from './cli-error.ts';
-import { detailOf, type Job, jobShape } from './job-shape.ts';
+import { exitCodes } from './cli-error.ts';
+import { jobShape } from './job-shape.ts';
 import type { SluiceClient } from './sluice-client.ts';
 
-/** How long one long-poll lasts where Sluice sends no events: how late a new wait reason is shown at most. */
-const pollSeconds = 5;
+/** Pause before a connection that ended too early is opened again. */
+const reopenMs = 500;
 const eventMaxChars = 64 * 1_024 * 1_024;
 
 const isOver = (status: string) => (terminalStates as readonly string[]).includes(status);
@@ -18,10 +18,7 @@ const dispatchedData = z.object({ attempt: z.number() });
 /** Follows a job until it ends; the command fails when the job did not succeed. */
 export async function tailJob(context: CliContext, id: string, options: CommonOptions): Promise<void> {
   const client = await openClient(context, options);
-  const status = await followEvents(context, client, id, options).catch((error: unknown) => {
-    if (!(error instanceof CliError) || error.code !== 'route_not_found') throw error;
-    return pollJob(context, client, id, options);
-  });
+  const status = await followEvents(context, client, id, options);
   if (status !== 'succeeded') context.end(exitCodes.failed);
 }
 
@@ -45,10 +42,11 @@ async function followEvents(
         if (over) return over;
       }
     } catch (error) {
-      if (error instanceof CliError || !isBroken(error)) throw error;
+      if (!isBroken(error)) throw error;
     }
     const { status } = await client.patiently(() => client.askJson(path, jobShape));
     if (isOver(status)) return status;
+    await context.clock.sleep(reopenMs);
   }
 }
 
@@ -85,28 +83,4 @@ function showEvent(
   if (delta) context.print(delta.text.trimEnd());
   else context.say(dispatched ? `${event}, attempt ${dispatched.attempt}` : event);
   return undefined;
-}
-
-/** The same without events: asks again and again, and shows what has changed. */
-async function pollJob(
-  context: CliContext,
-  client: SluiceClient,
-  id: string,
-  { json }: CommonOptions,
-): Promise<string> {
-  const headers = { prefer: `wait=${pollSeconds}` };
-  const path = `/v1/jobs/${encodeURIComponent(id)}`;
-  let shown = '';
-  const show = (job: Job) => {
-    const line = `${job.status} ${detailOf(job, context.clock.nowMs())}`.trimEnd();
-    if (line === shown) return;
-    shown = line;
-    context.print(json ? JSON.stringify({ event: job.status, data: job }) : line);
-  };
-  show(await client.askJson(path, jobShape));
-  for (;;) {
-    const job = await client.patiently(() => client.askJson(path, jobShape, { headers }));
-    show(job);
-    if (isOver(job.status)) return job.status;
-  }
 }

@@ -29,13 +29,13 @@ function processStat(pid: number): { startTicks: string; state: string } | undef
   return { state: fields[0] ?? '', startTicks: fields[19] ?? '' };
 }
 
-/** Whether the kernel says that there is no such process; a process of another user is there. */
-function isAbsent(pid: number): boolean {
+/** Whether there is a process of that id, whoever it is; one of another user is there too. */
+export function isPresent(pid: number): boolean {
   try {
     process.kill(pid, 0);
-    return false;
+    return true;
   } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'ESRCH';
+    return (error as NodeJS.ErrnoException).code !== 'ESRCH';
   }
 }
 
@@ -60,6 +60,12 @@ export function isProvenDead(other: ProcessPresence, self: ProcessPresence): boo
   if (self.host === '' || other.host !== self.host) return false;
   const stat = processStat(other.pid);
   // A file that cannot be read (too many open files, a hidden /proc) proves nothing.
-  if (stat === undefined) return isAbsent(other.pid);
+  if (stat === undefined) return !isPresent(other.pid);
   return stat.startTicks !== other.startTicks || stat.state === 'Z' || stat.state === 'X';
+}
+
+/** Whether the process runs on this machine; a process id alone tells it where nothing better is known. */
+export function isRunning(process: ProcessPresence, self: ProcessPresence): boolean {
+  if (self.host === '') return isPresent(process.pid);
+  return process.host === self.host && !isProvenDead(process, self);
 }

@@ -8,7 +8,9 @@ import { z } from 'zod';
 import type { Clock } from '#shared/kernel/clock.ts';
 import type { Service } from '#shared/kernel/lifecycle.ts';
 import {
+  isPresent,
   isProvenDead,
+  isRunning,
   ownPresence,
   type ProcessPresence,
   presenceOf,
@@ -38,15 +40,6 @@ function socketPathFor(dataDir: string): string {
   return join(tmpdir(), `sluice-${hash}.sock`);
 }
 
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'EPERM';
-  }
-}
-
 /** Whether a Redis that is done loading answers on the socket. */
 function answers(socketPath: string): Promise<boolean> {
   return new Promise((done) => {
@@ -70,12 +63,6 @@ const presenceSchema = z.object({
 /** What `owner.json` in the data folder says: which Sluice uses the folder, and which server it runs there. */
 const ownerSchema = z.object({ app: presenceSchema, redis: presenceSchema.optional() });
 type Owner = z.infer<typeof ownerSchema>;
-
-/** Whether the process still runs; a process id alone tells it where nothing better is known. */
-function isRunning(process: ProcessPresence, self: ProcessPresence): boolean {
-  if (self.host === '') return isAlive(process.pid);
-  return process.host === self.host && !isProvenDead(process, self);
-}
 
 /**
  * A redis-server child with an append-only file (fsync every second), reachable only through a Unix socket.
@@ -160,7 +147,7 @@ export class EmbeddedServer implements Service {
     if (app.host === self.host && app.pid === self.pid && app.startTicks === self.startTicks) return false;
     if (self.host !== '' && app.host === self.host) return !isProvenDead(app, self);
     // A process of another container, or one on a system that tells no more than a process id.
-    return (self.host !== '' || isAlive(app.pid)) && (await answers(this.url));
+    return (self.host !== '' || isPresent(app.pid)) && (await answers(this.url));
   }
 
   /** The owner file; a text without an owner is what a crash left of it. */
