@@ -102,7 +102,12 @@ async function createApps(
   const ingress = createIngressApp(common);
   const worker = createWorkerApp({ ...common, pools: ['*'], random: systemRandom });
   const webhook = createWebhookApp({ ...common, settings: route(settings), random: systemRandom });
-  const operations = new OperationsServer({ ...settings.operations, metrics, probe: ingress.probe });
+  const operations = new OperationsServer({
+    ...settings.operations,
+    metrics,
+    probe: ingress.probe,
+    reports: ingress.reports,
+  });
   const read = async () => route((await fillEmptyKeys(loadSettings())).settings);
   const watcher = new SettingsWatcher({ live, read, log, metrics });
   return { ingress, operations, services: [worker, webhook, ingress, operations, watcher] };

@@ -1,7 +1,7 @@
 import type { Settings } from '#config/schema.ts';
 import type { Clock } from '#shared/kernel/clock.ts';
 import type { Random } from '#shared/kernel/random.ts';
-import type { CliError, ExitCode } from './cli-error.ts';
+import { type CliError, type ExitCode, usageError } from './cli-error.ts';
 import { SluiceClient } from './sluice-client.ts';
 
 /** Options that every command takes. */
@@ -16,7 +16,8 @@ export interface CommonOptions {
 export interface Target {
   url: string;
   key: string;
-  operationsUrl: string;
+  /** Unknown for a Sluice that was only named by its URL. */
+  operationsUrl: string | undefined;
 }
 
 /** What a command gets from the start of the process: nothing of it reads the environment by itself. */
@@ -45,6 +46,15 @@ export interface CliContext {
 export async function openClient(context: CliContext, options: CommonOptions): Promise<SluiceClient> {
   const { clock, say } = context;
   return new SluiceClient({ ...(await context.findTarget(options)), clock, say });
+}
+
+/** The operations port of a Sluice, which asks for no key. @throws CliError when it is not known where it is */
+export async function openOperations(context: CliContext, options: CommonOptions): Promise<SluiceClient> {
+  const { clock, say } = context;
+  const url = options.operationsUrl ?? (await context.findTarget(options)).operationsUrl;
+  if (!url)
+    throw usageError('It is not known where the operations port is.', 'Name it with --operations-url.');
+  return new SluiceClient({ url, key: undefined, clock, say });
 }
 
 /** An error as the user reads it. */

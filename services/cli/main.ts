@@ -18,6 +18,8 @@ import { addBatchCommand } from './batch-run.ts';
 import { type CliContext, type CommonOptions, errorText, type Target } from './cli-context.ts';
 import { CliError, type ExitCode, exitCodes, usageError } from './cli-error.ts';
 import { addJobsCommand } from './jobs.ts';
+import { addKeysCommand } from './keys.ts';
+import { addPoolsCommand } from './pools.ts';
 
 function readSettings(file?: string): Settings {
   try {
@@ -31,14 +33,14 @@ function readSettings(file?: string): Settings {
 /** Explicit options first, then the environment, then the Sluice that runs on this data folder, then the configuration. */
 async function findTarget(options: CommonOptions): Promise<Target> {
   const said = { ...commandLineDefaults(), ...options };
-  if (said.url && said.key) return { operationsUrl: said.url, ...said, url: said.url, key: said.key };
+  if (said.url && said.key) return { url: said.url, key: said.key, operationsUrl: said.operationsUrl };
   const settings = readSettings();
   const running = await readRunningFile(settings.redis.data_dir);
   const { http, operations } = settings;
   const at = (each: { host: string; port: number }) => `http://${reachableHost(each.host)}:${each.port}`;
   return {
     url: said.url ?? running?.url ?? at(http),
-    operationsUrl: said.operationsUrl ?? running?.operationsUrl ?? at(operations),
+    operationsUrl: said.operationsUrl ?? (said.url ? undefined : (running?.operationsUrl ?? at(operations))),
     key: said.key ?? running?.key ?? (await configuredKey(settings)),
   };
 }
@@ -85,6 +87,8 @@ function buildProgram(): Command {
     .action(async () => void (await import('../all.ts')));
   addBatchCommand(program, context);
   addJobsCommand(program, context);
+  addPoolsCommand(program, context);
+  addKeysCommand(program, context);
   return program;
 }
 

@@ -4,7 +4,8 @@ import { CliError, exitCodes } from './cli-error.ts';
 
 export interface ClientOptions {
   url: string;
-  key: string;
+  /** Unset for the operations port. */
+  key: string | undefined;
   clock: Clock;
   say: (text: string) => void;
 }
@@ -45,8 +46,9 @@ export class SluiceClient {
   /** @throws CliError for every answer but 2xx, and when there is none */
   async ask(path: string, options: AskOptions = {}): Promise<Response> {
     const { method = 'GET', body, form, signal } = options;
+    const { key, clock } = this.#options;
     const headers = {
-      authorization: `Bearer ${this.#options.key}`,
+      ...(key === undefined ? {} : { authorization: `Bearer ${key}` }),
       ...(body === undefined ? {} : { 'content-type': 'application/json' }),
       ...options.headers,
     };
@@ -54,7 +56,7 @@ export class SluiceClient {
     // The body of an answer may take as long as it likes; only its beginning is waited for with a bound.
     const patience = new AbortController();
     const waitMs = options.answerMs ?? answerMs;
-    const timer = waitMs > 0 ? this.#options.clock.after(waitMs, () => patience.abort()) : undefined;
+    const timer = waitMs > 0 ? clock.after(waitMs, () => patience.abort()) : undefined;
     const signals = [patience.signal, ...(signal ? [signal] : [])];
     let response: Response;
     try {

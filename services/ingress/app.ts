@@ -15,6 +15,7 @@ import { newId } from '#shared/kernel/ids.ts';
 import type { Service } from '#shared/kernel/lifecycle.ts';
 import { derive, type Live } from '#shared/kernel/live-value.ts';
 import { PoolQueues } from '#shared/queue/pool-queues.ts';
+import { surveyPools } from '#shared/queue/survey-pools.ts';
 import { openConnections, openRedis, type RedisConnection } from '#shared/redis/connection.ts';
 import { keys } from '#shared/redis/keys.ts';
 import { loggedLifecycle } from '#shared/telemetry/logged-lifecycle.ts';
@@ -58,9 +59,19 @@ export interface IngressApp extends Service {
   readonly port: number;
   /** Rejects when the store cannot be written. */
   readonly probe: () => Promise<void>;
+  /** What the operations port tells, once started. */
+  readonly reports: Record<string, () => Promise<unknown>>;
 }
 
 type OnError = (part: string) => (error: unknown) => void;
+
+interface BuiltParts {
+  parts: IngressParts;
+  virtualKeys: Live<VirtualKeys>;
+  queues: PoolQueues;
+  services: Service[];
+  onError: OnError;
+}
 
 const headersTimeoutMs = 15_000;
 const keepAliveMs = 65_000;
@@ -84,9 +95,11 @@ export function createIngressApp(options: IngressAppOptions): IngressApp {
     await redis.set(keys.readiness(ingressId), '1', 'PX', readinessTtlMs);
   };
   let http: FastifyInstance | undefined;
+  const reports: IngressApp['reports'] = {};
   return {
     name: 'ingress',
     probe,
+    reports,
     get port() {
       return (http!.server.address() as AddressInfo).port;
     },
@@ -96,6 +109,7 @@ export function createIngressApp(options: IngressAppOptions): IngressApp {
       ]);
       const built = await buildParts(options, ingressId, redis, hearing);
       const batches = openBatches(built.parts, batchReplies, built.onError('batches'));
+      reports['/pools'] = surveyPools(built.queues, clock);
       http = await buildHttp(built.parts, built.virtualKeys, probe);
       await lifecycle.start([...built.services, ...batches, httpService(http, settings.http, built.parts)]);
     },
@@ -108,7 +122,7 @@ async function buildParts(
   ingressId: string,
   redis: RedisConnection,
   hearing: Pick<ReplyOptions, 'blocking' | 'subscriber'>,
-): Promise<{ parts: IngressParts; virtualKeys: Live<VirtualKeys>; services: Service[]; onError: OnError }> {
+): Promise<BuiltParts> {
   const { live, metrics, clock, log } = options;
   const settings = live.current;
   const telemetry = await queueTelemetry(settings.telemetry);
@@ -161,7 +175,13 @@ async function buildParts(
   };
   const virtualKeys = derive(live, ({ customers }) => new VirtualKeys(customers));
   const sweeper = new BlobSweeper(parts, onError('blob sweeper'));
-  return { parts, virtualKeys, services: [storeGuard, queues, ...replies.services, sweeper], onError };
+  return {
+    parts,
+    virtualKeys,
+    queues,
+    services: [storeGuard, queues, ...replies.services, sweeper],
+    onError,
+  };
 }
 
 async function buildHttp(

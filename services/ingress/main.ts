@@ -16,7 +16,12 @@ const { createIngressApp } = await import('./app.ts');
 const metrics = createMetrics({ processMetrics: true });
 const redisUrl = settings.redis.url ?? 'redis://127.0.0.1:6379';
 const ingress = createIngressApp({ live, redisUrl, log, metrics, clock: systemClock });
-const operations = new OperationsServer({ ...settings.operations, metrics, probe: ingress.probe });
+const operations = new OperationsServer({
+  ...settings.operations,
+  metrics,
+  probe: ingress.probe,
+  reports: ingress.reports,
+});
 const watcher = new SettingsWatcher({ live, read: () => loadSettings(), log, metrics });
 const announce = () => log.info({ port: ingress.port, operationsPort: operations.port }, 'ingress ready');
 await runProcess(composeProcess(settings, log, [tracing, ingress, operations, watcher], announce), log);

@@ -8,7 +8,7 @@ import { type RedisConnection, storeError } from '#shared/redis/connection.ts';
 import { fairKeys, keys } from '#shared/redis/keys.ts';
 import { createFairBackend } from './fair/create-fair-backend.ts';
 import { type EndedCall, type HealthReport, reportHealth } from './fair/credential-health.ts';
-import { explainJob, type Waiting } from './fair/explain.ts';
+import { explainJob, explainPool, type PoolExplanation, type Waiting } from './fair/explain.ts';
 import { pickWaiting, readStandings, type Standings, type TokenWeights } from './fair/fairness.ts';
 import { type ObservedLimits, observeLimits } from './fair/observe-limits.ts';
 import type { PoolSettings, TenantSettings } from './fair/pool-config.ts';
@@ -146,6 +146,11 @@ export class PoolQueue implements Service {
     await this.#ask(this.#queue.getBackend().moveJobFromActiveToWait(jobId, token));
     // BullMQ wakes nobody for a ticket with a priority that comes back; its workers wait for this marker.
     await this.#ask(this.#connection.zadd(this.#queue.toKey('marker'), 0, '0'));
+  }
+
+  /** What waits in the pool, how far its ceilings are used, and how its credentials are. */
+  async explainAll(): Promise<PoolExplanation> {
+    return this.#ask(explainPool(this.#queue.getBackend()));
   }
 
   /** Why a waiting job waits, where it stands in its lane, and when it should start. */

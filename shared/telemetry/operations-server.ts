@@ -9,9 +9,11 @@ export interface OperationsServerOptions {
   metrics: Metrics;
   /** Rejects when the process cannot do its work at present. */
   probe: () => Promise<void>;
+  /** What else it tells, as JSON, by path. */
+  reports?: Record<string, () => Promise<unknown>>;
 }
 
-/** /healthz (alive), /readyz (can work) and /metrics of one process, on a port of their own. */
+/** /healthz (alive), /readyz (can work), /metrics and reports of one process, on a port of their own. */
 export class OperationsServer implements Service {
   readonly name = 'operations server';
   readonly #options: OperationsServerOptions;
@@ -42,7 +44,7 @@ export class OperationsServer implements Service {
   }
 
   async #answer(path: string, response: ServerResponse): Promise<void> {
-    const { metrics, probe } = this.#options;
+    const { metrics, probe, reports = {} } = this.#options;
     if (path === '/metrics') {
       response.setHeader('content-type', metrics.registry.contentType);
       response.end(await metrics.registry.metrics());
@@ -55,9 +57,23 @@ export class OperationsServer implements Service {
       );
       response.statusCode = ready ? 200 : 503;
       response.end(ready ? 'ready\n' : 'not ready\n');
+    } else if (Object.hasOwn(reports, path)) {
+      await sendReport(reports[path]!, response);
     } else {
       response.statusCode = 404;
       response.end('not found\n');
     }
+  }
+}
+
+async function sendReport(report: () => Promise<unknown>, response: ServerResponse): Promise<void> {
+  response.setHeader('content-type', 'application/json');
+  try {
+    response.end(`${JSON.stringify(await report())}\n`);
+  } catch {
+    response.statusCode = 503;
+    response.end(
+      '{"error":{"code":"store_unavailable","message":"The job store cannot be reached right now."}}\n',
+    );
   }
 }

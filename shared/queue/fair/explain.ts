@@ -35,13 +35,43 @@ const poolSchema = z.object({
   lane: laneSchema.optional(),
 });
 
-export type PoolExplanation = z.output<typeof poolSchema>;
+/** Lua has one form for an empty list and an empty table. */
+const listOf = <T extends z.ZodType>(row: T) =>
+  z.preprocess((value) => (Array.isArray(value) ? value : []), z.array(row));
+
+/** `open`: left alone after failures; `billing`: stopped by money; `ramping`: on its way back; `cooldown`: over its quota. */
+const credentialState = z.enum(['ready', 'cooldown', 'open', 'billing', 'ramping']);
+
+const wholePoolSchema = poolSchema.extend({
+  /** Jobs that wait for a time of their own. */
+  delayed: number,
+  /** What the head waits for; absent when nothing waits, or only for a free worker. */
+  waitReason: z.string().optional(),
+  /** Whether the pool as a whole is left alone because calls fail, and for how long. */
+  state: credentialState,
+  heldMs: number,
+  /** Amounts of the present window by limit scope. */
+  ceilings: listOf(z.object({ scope: z.string(), name: z.string(), used: number, amount: number })),
+  credentials: listOf(
+    z.object({
+      id: z.string(),
+      scope: z.string(),
+      state: credentialState,
+      /** How long it is held back. */
+      heldMs: number,
+      /** How often it was refused for its quota. */
+      refusals: number,
+    }),
+  ),
+});
+
+export type PoolExplanation = Omit<z.output<typeof wholePoolSchema>, 'lane'>;
 export type LaneExplanation = z.output<typeof laneSchema>;
 
-/** What waits in a pool. */
+/** What waits in a pool, and what for. */
 export async function explainPool(backend: FairQueueBackend, lanesMax = 20): Promise<PoolExplanation> {
   const reply = await backend.runScript('explain', { args: { lanesMax, tenant: '', jobId: '' } });
-  return poolSchema.parse(JSON.parse(reply));
+  return wholePoolSchema.parse(JSON.parse(reply));
 }
 
 /** Lanes whose weights are read to know a lane's share; more are taken to be like these. */

@@ -1,5 +1,6 @@
 import type { Redis } from 'ioredis';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { reportHealth } from '#shared/queue/fair/credential-health.ts';
 import { explainJob, explainPool } from '#shared/queue/fair/explain.ts';
 import { coolDown, publishPool } from '#shared/queue/fair/publish-pool.ts';
 import { RedisProcess } from '../../harness/redis-process.ts';
@@ -68,5 +69,41 @@ test('a pool tells its depth by lane, and why a lane does not take part', async 
   expect((await explainJob(pool.backend, 'capped', 'c1', 1)).waitReason).toBe('tenant_concurrency');
   await pool.queue.pause();
   expect((await explainJob(pool.backend, 'other', 'd0', 1)).waitReason).toBe('paused');
+  await pool.close();
+});
+
+test('a pool tells how far its ceilings are used, what its head waits for, and how its credentials are', async () => {
+  const pool = await FairPool.open(redis, oneAMinute);
+  for (const id of ['a0', 'a1']) await pool.add(id, { tenant: 'a' });
+  expect(await explainPool(pool.backend)).toMatchObject({
+    ceilings: [{ scope: 'org', name: 'rpm', used: 0, amount: 1 }],
+    credentials: [{ id: 'k', scope: 'org', state: 'ready', heldMs: 0, refusals: 0 }],
+  });
+  await pool.claim(1);
+  expect(await explainPool(pool.backend)).toMatchObject({
+    waitReason: 'rpm',
+    ceilings: [{ used: 1, amount: 1 }],
+  });
+  await coolDown(pool.backend, 'k', 120_000);
+  await coolDown(pool.backend, 'k', 60_000);
+  expect(await explainPool(pool.backend)).toMatchObject({
+    waitReason: 'cooldown',
+    credentials: [{ state: 'cooldown', heldMs: 120_000, refusals: 2 }],
+  });
+  pool.nowMs += 120_000;
+  expect(await explainPool(pool.backend)).toMatchObject({
+    ceilings: [{ used: 0 }],
+    credentials: [{ state: 'ready', heldMs: 0, refusals: 2 }],
+  });
+  await reportHealth(pool.backend, { credential: 'k', jobId: 'a0', ending: 'billing', atLeastMs: 30_000 });
+  const [held] = (await explainPool(pool.backend)).credentials;
+  expect(held).toMatchObject({ state: 'billing', refusals: 2 });
+  expect(held!.heldMs).toBeGreaterThanOrEqual(30_000);
+  await pool.close();
+});
+
+test('a pool of which nothing was published has neither ceilings nor credentials', async () => {
+  const pool = await FairPool.open(redis);
+  expect(await explainPool(pool.backend)).toMatchObject({ ceilings: [], credentials: [], delayed: 0 });
   await pool.close();
 });

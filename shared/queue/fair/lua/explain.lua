@@ -2,9 +2,10 @@
   Tells why work waits, and where; for people and metrics, never on the way of a job. Changes nothing but what the next
   dispatch would change too: what is too old to count leaves the windows.
 
-  ARGV   tenant  '' for the pool with the depth of its next lanes, else that lane; jobId  '' or a waiting job of that lane; lanesMax
+  ARGV   tenant  '' for the pool with the depth of its next lanes, its ceilings and credentials, else that lane;
+         jobId  '' or a waiting job of that lane; lanesMax
   Reply  JSON, see explain.ts
-  Cost   O(lanesMax + log jobs of the lane)
+  Cost   O(lanesMax + ceilings + credentials + log jobs of the lane)
 ]]
 --- @include "calls"
 --- @include "clock"
@@ -45,8 +46,55 @@ local function headOf(tenant)
   return reason, soonest < math.huge and soonest or nil
 end
 
+-- How far the ceilings are used. Slices are the pace of their window, not ceilings of their own.
+local function ceilingsInUse()
+  local rows = {}
+  for scope, ceilings in pairs(state.config.scopes) do
+    for _, ceiling in ipairs(ceilings) do
+      if not ceiling.clamped then
+        local isConcurrency = ceiling.dimension == limits.concurrency
+        local used = isConcurrency and pool.running(scope) or limits.windowOf(ceiling)[3]
+        rows[#rows + 1] = { scope = scope, name = ceiling.name, used = used, amount = ceiling.amount }
+      end
+    end
+  end
+  return rows
+end
+
+-- Whether a credential may be called, and for how long it may not.
+local function stateOf(id)
+  local gate = pool.health[id] or {}
+  local cooledMs = (pool.ceilings.cooldowns[id] or 0) - nowMs
+  if gate.openUntilMs then
+    return gate.why == 'billing' and 'billing' or 'open', math.max(0, health.opensAt(id) - nowMs)
+  end
+  if cooledMs > 0 then return 'cooldown', cooledMs end
+  return gate.rampFromMs and 'ramping' or 'ready', 0
+end
+
+local function credentialsNow()
+  local rows = {}
+  for _, credential in ipairs(state.config.credentials) do
+    local id = credential.id
+    local name, heldMs = stateOf(id)
+    local refusals = tonumber(call('HGET', key.pool, 'refusals:' .. id) or 0)
+    rows[#rows + 1] = { id = id, scope = credential.scope, state = name, heldMs = heldMs, refusals = refusals }
+  end
+  return rows
+end
+
 local tenant = arg.tenant
-if tenant ~= '' then
+if tenant == '' then
+  reply.delayed, reply.ceilings, reply.credentials = call('ZCARD', key.delayed), ceilingsInUse(), credentialsNow()
+  reply.state, reply.heldMs = stateOf(health.whole)
+  if reply.paused then
+    reply.waitReason = 'paused'
+  elseif first[1] then
+    reply.waitReason = headOf(lanes.nameOf(first[1]))
+  elseif reply.parked > 0 then
+    reply.waitReason = 'tenant_concurrency'
+  end
+else
   local lane = call('HMGET', key.lanePrefix .. tenant, 'member', 'parked', 'running')
   local weight, _, paused = lanes.settingsOf(tenant)
   local rank = lane[1] and call('ZRANK', key.lanes, lane[1]) or nil

@@ -13,6 +13,7 @@
 local cooldowns = pool.read().ceilings.cooldowns
 local forMs = tonumber(arg.forMs)
 local untilMs = nowMs + forMs
+call('HINCRBY', key.pool, 'refusals:' .. arg.credentialId, 1)
 if untilMs > (cooldowns[arg.credentialId] or 0) then
   cooldowns[arg.credentialId] = untilMs
   if forMs > 0 then news.tell(arg.credentialId, 'cooled', forMs) end

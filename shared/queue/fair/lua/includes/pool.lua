@@ -10,6 +10,7 @@
                       virtualTime      the counter of the lane that was served last, as it was before its charge
                       blockedUntil     until then no head fits its ceilings; 0 when unknown
                       running:<scope>  jobs in hand on the credentials of a scope
+                      refusals:<id>    how often a credential was held back for its quota
 ]]
 local pool = {}
 -- A clock that steps back this far or less is waited for; the windows stand still meanwhile.
