@@ -17,6 +17,7 @@ import { reachableHost, readRunningFile } from '../running-file.ts';
 import { addBatchCommand } from './batch-run.ts';
 import { type CliContext, type CommonOptions, errorText, type Target } from './cli-context.ts';
 import { CliError, type ExitCode, exitCodes, usageError } from './cli-error.ts';
+import { addDoctorCommand } from './doctor.ts';
 import { addJobsCommand } from './jobs.ts';
 import { addKeysCommand } from './keys.ts';
 import { addPoolsCommand } from './pools.ts';
@@ -89,6 +90,7 @@ function buildProgram(): Command {
   addJobsCommand(program, context);
   addPoolsCommand(program, context);
   addKeysCommand(program, context);
+  addDoctorCommand(program, context);
   return program;
 }
 

@@ -11,7 +11,15 @@ const poolShape = z.looseObject({
   waitReason: z.string().optional(),
   state: z.string(),
   heldMs: z.number(),
-  ceilings: z.array(z.object({ scope: z.string(), name: z.string(), used: z.number(), amount: z.number() })),
+  ceilings: z.array(
+    z.object({
+      scope: z.string(),
+      name: z.string(),
+      used: z.number(),
+      amount: z.number(),
+      said: z.number().optional(),
+    }),
+  ),
   credentials: z.array(
     z.object({ id: z.string(), state: z.string(), heldMs: z.number(), refusals: z.number() }),
   ),

@@ -33,10 +33,11 @@ const longestSocketPathBytes = 100;
 const stopTimeoutMs = 20_000;
 
 /** A path for the Unix socket: in the data folder, or in the temporary folder where that would be too long. */
-function socketPathFor(dataDir: string): string {
-  const path = join(dataDir, 'redis.sock');
+export function socketPathFor(dataDir: string): string {
+  const folder = resolve(dataDir);
+  const path = join(folder, 'redis.sock');
   if (Buffer.byteLength(path) <= longestSocketPathBytes) return path;
-  const hash = createHash('sha256').update(dataDir).digest('hex').slice(0, 16);
+  const hash = createHash('sha256').update(folder).digest('hex').slice(0, 16);
   return join(tmpdir(), `sluice-${hash}.sock`);
 }
 
@@ -63,6 +64,24 @@ const presenceSchema = z.object({
 /** What `owner.json` in the data folder says: which Sluice uses the folder, and which server it runs there. */
 const ownerSchema = z.object({ app: presenceSchema, redis: presenceSchema.optional() });
 type Owner = z.infer<typeof ownerSchema>;
+
+/** Who took a data folder last without giving it back, and whether that process still runs; undefined when it is free. */
+export async function folderOwner(dataDir: string): Promise<{ pid: number; runs: boolean } | undefined> {
+  const { owner } = await readOwner(ownerFileIn(resolve(dataDir)));
+  return owner && { pid: owner.app.pid, runs: isRunning(owner.app, ownPresence()) };
+}
+
+const ownerFileIn = (dataDir: string) => join(dataDir, 'owner.json');
+
+/** The owner file; a text without an owner is what a crash left of it. */
+async function readOwner(file: string): Promise<{ text: string | undefined; owner: Owner | undefined }> {
+  const text = await readFile(file, 'utf8').catch(() => undefined);
+  try {
+    return { text, owner: text === undefined ? undefined : ownerSchema.parse(JSON.parse(text)) };
+  } catch {
+    return { text, owner: undefined };
+  }
+}
 
 /**
  * A redis-server child with an append-only file (fsync every second), reachable only through a Unix socket.
@@ -114,7 +133,7 @@ export class EmbeddedServer implements Service {
   }
 
   get #ownerFile(): string {
-    return join(this.#dataDir, 'owner.json');
+    return ownerFileIn(this.#dataDir);
   }
 
   /**
@@ -123,7 +142,7 @@ export class EmbeddedServer implements Service {
    * @throws Error when another process uses it
    */
   async #takeFolder(): Promise<ProcessPresence | undefined> {
-    const { text, owner } = await this.#readOwner();
+    const { text, owner } = await readOwner(this.#ownerFile);
     if (owner && (await this.#isInUse(owner.app))) throw this.#usedBy(owner.app.pid);
     if (text !== undefined) await rm(this.#ownerFile, { force: true });
     const taken: Owner = { app: this.#self, redis: owner?.redis };
@@ -148,16 +167,6 @@ export class EmbeddedServer implements Service {
     if (self.host !== '' && app.host === self.host) return !isProvenDead(app, self);
     // A process of another container, or one on a system that tells no more than a process id.
     return (self.host !== '' || isPresent(app.pid)) && (await answers(this.url));
-  }
-
-  /** The owner file; a text without an owner is what a crash left of it. */
-  async #readOwner(): Promise<{ text: string | undefined; owner: Owner | undefined }> {
-    const text = await readFile(this.#ownerFile, 'utf8').catch(() => undefined);
-    try {
-      return { text, owner: text === undefined ? undefined : ownerSchema.parse(JSON.parse(text)) };
-    } catch {
-      return { text, owner: undefined };
-    }
   }
 
   async #spawn(): Promise<void> {

@@ -115,16 +115,25 @@ async function installServer({ path, cacheDir, say }: FindServerOptions): Promis
   return undefined;
 }
 
+/** Path of a server that is there already. */
+export async function findInstalledServer({
+  path,
+  cacheDir,
+}: Omit<FindServerOptions, 'say'>): Promise<string | undefined> {
+  return (
+    (await findOnPath(path)) ?? (await findOnPath(join(resolve(cacheDir), 'redis-server', 'usr', 'bin')))
+  );
+}
+
 /**
  * Path of a Redis or Valkey server: from PATH, from an earlier download, or installed now (apt without root, brew).
  *
  * @throws Error that says exactly what to type
  */
 export async function findServer(options: FindServerOptions): Promise<string> {
-  const cacheDir = resolve(options.cacheDir);
-  const present =
-    (await findOnPath(options.path)) ?? (await findOnPath(join(cacheDir, 'redis-server', 'usr', 'bin')));
+  const present = await findInstalledServer(options);
   if (present) return present;
+  const cacheDir = resolve(options.cacheDir);
   try {
     const installed = await installServer({ ...options, cacheDir });
     if (installed) {

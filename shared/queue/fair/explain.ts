@@ -50,8 +50,10 @@ const wholePoolSchema = poolSchema.extend({
   /** Whether the pool as a whole is left alone because calls fail, and for how long. */
   state: credentialState,
   heldMs: number,
-  /** Amounts of the present window by limit scope. */
-  ceilings: listOf(z.object({ scope: z.string(), name: z.string(), used: number, amount: number })),
+  /** Amounts of the present window by limit scope; `said` is the limit that the provider named. */
+  ceilings: listOf(
+    z.object({ scope: z.string(), name: z.string(), used: number, amount: number, said: number.optional() }),
+  ),
   credentials: listOf(
     z.object({
       id: z.string(),

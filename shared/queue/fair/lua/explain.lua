@@ -13,6 +13,7 @@
 --- @include "reserve"
 --- @include "entries"
 --- @include "lanes"
+--- @include "adopt"
 
 local state = pool.read()
 local first = call('ZRANGE', key.lanes, 0, 0, 'WITHSCORES')
@@ -48,13 +49,14 @@ end
 
 -- How far the ceilings are used. Slices are the pace of their window, not ceilings of their own.
 local function ceilingsInUse()
-  local rows = {}
+  local rows, learned = {}, adopt.read()
   for scope, ceilings in pairs(state.config.scopes) do
     for _, ceiling in ipairs(ceilings) do
       if not ceiling.clamped then
         local isConcurrency = ceiling.dimension == limits.concurrency
         local used = isConcurrency and pool.running(scope) or limits.windowOf(ceiling)[3]
-        rows[#rows + 1] = { scope = scope, name = ceiling.name, used = used, amount = ceiling.amount }
+        local said = learned[ceiling.key] and learned[ceiling.key].limit
+        rows[#rows + 1] = { scope = scope, name = ceiling.name, used = used, amount = ceiling.amount, said = said }
       end
     end
   end
