@@ -4,6 +4,7 @@ import { resolve } from 'node:path';
 import type { Command } from 'commander';
 import { BatchProgress } from './batch/batch-progress.ts';
 import { type Batch, batchShape, isEnded } from './batch/batch-shape.ts';
+import { CeilingWatch } from './batch/ceiling-watch.ts';
 import { collectOutput, countLines, sizeOf } from './batch/collect-output.ts';
 import { endpointOf, hashOf, readInput } from './batch/read-input.ts';
 import { type Run, RunState } from './batch/run-state.ts';
@@ -87,14 +88,16 @@ function listenForInterrupts({ say }: CliContext, cancels: boolean): AbortSignal
 /** Sees to it that the batch of this run exists exactly once. Returns its id. */
 async function submit(parts: RunParts, inputPath: string): Promise<string> {
   const { context, client, state, options } = parts;
-  const left = options.force ? undefined : await state.read();
+  // Also read to begin anew: it must not be a run that somebody is at.
+  const found = await state.read();
+  const left = options.force ? undefined : found;
   if (left) await refuseOtherRun(parts, left, inputPath);
   else await refuseOldOutput(parts);
   if (left?.batchId) {
     context.say(`Going on with ${left.batchId}.`);
     return left.batchId;
   }
-  const run = left?.fileId ? left : await upload(parts, inputPath);
+  const run = left?.fileId ? left : await upload(parts, inputPath, found === undefined);
   // It may have been made by a process that died before it could read, or note, the answer.
   const made = run.asked ? await findBatch(client, run.runId) : undefined;
   await state.write({ ...run, asked: true });
@@ -104,7 +107,7 @@ async function submit(parts: RunParts, inputPath: string): Promise<string> {
   return id;
 }
 
-async function upload(parts: RunParts, inputPath: string): Promise<Run> {
+async function upload(parts: RunParts, inputPath: string, isFirst: boolean): Promise<Run> {
   const { context, client, state, options, outputFile, stop } = parts;
   const input = await readInput(inputPath, outputFile);
   const run: Run = {
@@ -116,7 +119,7 @@ async function upload(parts: RunParts, inputPath: string): Promise<Run> {
     window: options.window,
     asked: false,
   };
-  await state.write(run);
+  await (isFirst ? state.create(run) : state.write(run));
   context.say(`Uploading ${inputPath === '-' ? 'the input' : inputPath} …`);
   const uploaded = { ...run, fileId: await uploadInput(client, input.path, stop) };
   await state.write(uploaded);
@@ -149,6 +152,7 @@ async function follow(parts: RunParts, batchId: string): Promise<void> {
   const { context, client, state, options, stop } = parts;
   const { clock } = context;
   const progress = new BatchProgress(context);
+  const ceilings = new CeilingWatch(context, options, client);
   const startedMs = clock.monotonicMs();
   let cancelled = false;
   for (;;) {
@@ -159,7 +163,7 @@ async function follow(parts: RunParts, batchId: string): Promise<void> {
     // Read before the output, so that the output of an ended batch is all there is.
     const batch = await client.patiently(() => client.askJson(`/v1/batches/${batchId}`, batchShape), stop);
     await collectBoth(parts, batch);
-    progress.show(batch, undefined);
+    progress.show(batch, await ceilings.used(batch));
     if (isEnded(batch)) {
       progress.clear();
       if (batch.status !== 'failed') await conclude(parts, batch, clock.monotonicMs() - startedMs);

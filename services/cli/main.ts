@@ -94,6 +94,9 @@ function buildProgram(): Command {
   return program;
 }
 
+// A reader that has seen enough (`| head`) is no error.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? 0 : 1));
+
 const program = buildProgram();
 try {
   await program.parseAsync();

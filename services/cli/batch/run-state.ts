@@ -1,4 +1,4 @@
-import { readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { link, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { z } from 'zod';
 import { isRunning, ownPresence } from '#shared/kernel/process-presence.ts';
 import { usageError } from '../cli-error.ts';
@@ -50,11 +50,28 @@ export class RunState {
     return run;
   }
 
+  /** Begins a run. @throws CliError when another process has begun it at the same moment */
+  async create(run: Run): Promise<void> {
+    const next = await this.#writeBeside(run);
+    try {
+      await link(next, this.file);
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+      throw usageError('Another process is already at this run.');
+    } finally {
+      await rm(next, { force: true });
+    }
+  }
+
   /** Written whole or not at all. */
   async write(run: Run): Promise<void> {
+    await rename(await this.#writeBeside(run), this.file);
+  }
+
+  async #writeBeside(run: Run): Promise<string> {
     const next = `${this.file}.${process.pid}`;
     await writeFile(next, `${JSON.stringify({ ...run, owner: ownPresence() })}\n`, { mode: 0o600 });
-    await rename(next, this.file);
+    return next;
   }
 
   async remove(): Promise<void> {
