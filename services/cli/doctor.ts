@@ -38,14 +38,13 @@ async function checkConfigured(context: CliContext, options: CommonOptions): Pro
   }
   const { clock, executablePath, configFile } = context;
   const groups = await Promise.all([
-    [ok('configuration', configFile)],
     Promise.all([checkDataFolder(settings.redis.data_dir), checkLeftLocks(settings.redis.data_dir)]),
     checkPorts(settings),
     checkRedis(settings, executablePath, clock),
     checkProviders(settings, clock),
     runningPools(context, options).then((pools) => checkCeilings(settings, pools)),
   ]);
-  return groups.flat();
+  return [ok('configuration', configFile), ...groups.flat()];
 }
 
 /** What a Sluice that runs says of its pools; undefined when none does. */
