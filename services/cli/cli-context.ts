@@ -26,6 +26,8 @@ export interface CliContext {
   random: Random;
   /** Writes lines to the standard output: what was asked for. */
   print: (text: string) => void;
+  /** Writes to the standard output exactly this. */
+  write: (text: string) => void;
   /** Writes a line to the standard error: what happens meanwhile. */
   say: (text: string) => void;
   /** Whether a person watches the standard error, and the standard output. */

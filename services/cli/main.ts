@@ -58,6 +58,7 @@ const context: CliContext = {
   clock: systemClock,
   random: systemRandom,
   print: (text) => void process.stdout.write(`${text}\n`),
+  write: (text) => void process.stdout.write(text),
   say: (text) => void process.stderr.write(`${text}\n`),
   watched: process.stderr.isTTY === true,
   printWatched: process.stdout.isTTY === true,

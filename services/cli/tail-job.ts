@@ -80,7 +80,7 @@ function showEvent(
   if (json) return undefined;
   const delta = deltaData.safeParse(value).data;
   const dispatched = dispatchedData.safeParse(value).data;
-  if (delta) context.print(delta.text.trimEnd());
+  if (delta) context.write(delta.text);
   else context.say(dispatched ? `${event}, attempt ${dispatched.attempt}` : event);
   return undefined;
 }
