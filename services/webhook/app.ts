@@ -1,4 +1,5 @@
 import type { Settings } from '#config/schema.ts';
+import { BatchStore } from '#shared/batches/batch-store.ts';
 import { DeliveryStore } from '#shared/deliveries/delivery-store.ts';
 import { EndpointStore } from '#shared/deliveries/endpoint-store.ts';
 import { plainSecrets } from '#shared/deliveries/secret-box.ts';
@@ -7,6 +8,7 @@ import type { Clock } from '#shared/kernel/clock.ts';
 import { describeError } from '#shared/kernel/errors.ts';
 import { newId } from '#shared/kernel/ids.ts';
 import type { Service } from '#shared/kernel/lifecycle.ts';
+import { ownPresence } from '#shared/kernel/process-presence.ts';
 import type { Random } from '#shared/kernel/random.ts';
 import { ClaimLoop } from '#shared/queue/claim-loop.ts';
 import { PoolQueue } from '#shared/queue/pool-queue.ts';
@@ -19,6 +21,7 @@ import { type DeliverParts, deliver } from './deliver.ts';
 import { deliveryPool } from './delivery-queue.ts';
 import { OutboxLoop } from './outbox-loop.ts';
 import { ReceiverClient } from './receiver-client.ts';
+import { DeliveryReclaimer } from './reclaim-deliveries.ts';
 
 export interface WebhookAppOptions {
   settings: Settings;
@@ -81,8 +84,15 @@ function buildServices(options: WebhookAppOptions, processId: string, redis: Red
   const outbox = new OutboxLoop({
     ...{ deliveries, endpoints, queue, settings, metrics, clock, onError, subscriber },
     jobs: new JobStore(redis, settings.jobs),
+    batches: new BatchStore(redis),
   });
-  return [connections, queue, laneCaps(queue, settings.webhooks), clientService(client), loop, outbox];
+  const reclaimer = new DeliveryReclaimer({
+    ...{ processId, redis, queue, clock, onError },
+    presence: ownPresence(),
+    everyMs: settings.webhooks.sweep_ms,
+  });
+  const sending = [laneCaps(queue, settings.webhooks), clientService(client), loop, outbox];
+  return [connections, queue, reclaimer, ...sending];
 }
 
 /** Makes it known to every process how many deliveries of one endpoint may be under way. */

@@ -1,6 +1,9 @@
 import type { Settings } from '#config/schema.ts';
+import { toBatchObject } from '#shared/batches/batch-object.ts';
+import type { BatchStore } from '#shared/batches/batch-store.ts';
 import type { DeliveryStore, Message } from '#shared/deliveries/delivery-store.ts';
 import type { EndpointStore } from '#shared/deliveries/endpoint-store.ts';
+import { messageBody } from '#shared/deliveries/message-body.ts';
 import { deliveryIdOf, isEndpointId, partsOfDelivery } from '#shared/deliveries/webhook-ids.ts';
 import type { JobStore } from '#shared/jobs/job-store.ts';
 import type { PoolQueue } from '#shared/queue/pool-queue.ts';
@@ -10,6 +13,7 @@ import { jobPayload } from './payload.ts';
 
 export interface DispatchParts {
   jobs: JobStore;
+  batches: BatchStore;
   deliveries: DeliveryStore;
   endpoints: EndpointStore;
   queue: PoolQueue;
@@ -21,6 +25,7 @@ export interface DispatchParts {
 /** Entries of one outbox looked at at the same time. */
 const together = 20;
 const messagePattern = /^msg_/;
+const endpointPattern = /^we_/;
 
 /**
  * Does what the due entries of a tenant's outbox still need, until none is due: a message is made and gets a delivery
@@ -38,9 +43,10 @@ export async function dispatchOutbox(parts: DispatchParts, tenant: string): Prom
 }
 
 function dispatchEntry(parts: DispatchParts, tenant: string, entry: string, nowMs: number): Promise<void> {
-  return messagePattern.test(entry)
-    ? fanOut(parts, tenant, entry)
-    : mendDelivery(parts, tenant, entry, nowMs);
+  if (messagePattern.test(entry)) return fanOut(parts, tenant, entry);
+  // An endpoint with more waiting than one step releases.
+  if (endpointPattern.test(entry)) return parts.endpoints.release(tenant, entry).then(() => undefined);
+  return mendDelivery(parts, tenant, entry, nowMs);
 }
 
 async function fanOut(parts: DispatchParts, tenant: string, messageId: string): Promise<void> {
@@ -55,22 +61,43 @@ async function fanOut(parts: DispatchParts, tenant: string, messageId: string): 
   await deliveries.lookAgain(tenant, messageId, undefined);
 }
 
-/** Makes the body of a message about a job; false when nothing is left to make it from. */
+/** Makes the body of a message from the record it is about; false when nothing is left to make it from. */
 async function hasBody(
-  { jobs, deliveries, settings }: DispatchParts,
+  parts: DispatchParts,
   tenant: string,
   messageId: string,
-  { type, job: jobId, payload }: Message,
+  message: Message,
 ): Promise<boolean> {
-  if (payload !== undefined) return true;
-  if (jobId === undefined) return false;
-  const [job, outcome] = await Promise.all([jobs.view(tenant, jobId), jobs.outcome(tenant, jobId)]);
-  if (!job) return false;
-  const { result_inline_max_bytes } = settings.webhooks;
-  const body = jobPayload(type, job, outcome, settings.http.public_url ?? '', result_inline_max_bytes);
-  const recordMs = Math.max(settings.jobs.retention_seconds, settings.jobs.idempotency_seconds) * 1_000;
-  await deliveries.prepare(tenant, messageId, jobId, body, recordMs);
+  if (message.payload !== undefined) return true;
+  const body =
+    message.batch === undefined
+      ? await bodyOfJob(parts, tenant, message)
+      : await bodyOfBatch(parts, tenant, message);
+  if (!body) return false;
+  const { retention_seconds, idempotency_seconds } = parts.settings.jobs;
+  const recordMs = Math.max(retention_seconds, idempotency_seconds) * 1_000;
+  await parts.deliveries.prepare(tenant, messageId, message.job, body, recordMs);
   return true;
+}
+
+async function bodyOfJob(
+  { jobs, settings }: DispatchParts,
+  tenant: string,
+  { type, job: jobId }: Message,
+): Promise<Buffer | undefined> {
+  if (jobId === undefined) return undefined;
+  const [job, outcome] = await Promise.all([jobs.view(tenant, jobId), jobs.outcome(tenant, jobId)]);
+  const { result_inline_max_bytes } = settings.webhooks;
+  return job && jobPayload(type, job, outcome, settings.http.public_url ?? '', result_inline_max_bytes);
+}
+
+async function bodyOfBatch(
+  { batches }: DispatchParts,
+  tenant: string,
+  { type, batch: batchId, createdMs }: Message,
+): Promise<Buffer | undefined> {
+  const batch = batchId === undefined ? undefined : await batches.view(tenant, batchId);
+  return batch && messageBody(type, createdMs, toBatchObject(batch, createdMs));
 }
 
 /** Who hears of a message: whom it names, and whoever subscribed to its type. */

@@ -1,13 +1,16 @@
 import { loadSettings } from '#config/load.ts';
 import { systemClock } from '#shared/kernel/clock.ts';
+import { LiveValue } from '#shared/kernel/live-value.ts';
 import { systemRandom } from '#shared/kernel/random.ts';
 import { createLogger } from '#shared/telemetry/logger.ts';
 import { createMetrics } from '#shared/telemetry/metrics.ts';
 import { OperationsServer } from '#shared/telemetry/operations-server.ts';
 import { startTracing } from '#shared/telemetry/tracing.ts';
 import { composeProcess, runProcess } from '../run-process.ts';
+import { SettingsWatcher } from '../watch-settings.ts';
 
-const settings = loadSettings();
+const live = new LiveValue(loadSettings());
+const settings = live.current;
 const log = createLogger(settings.telemetry, 'webhook');
 const tracing = await startTracing(settings.telemetry, 'sluice-webhook');
 const { createWebhookApp } = await import('./app.ts');
@@ -22,5 +25,7 @@ const webhook = createWebhookApp({
   random: systemRandom,
 });
 const operations = new OperationsServer({ ...settings.operations, metrics, probe: webhook.probe });
+// Settings of webhooks need a restart; a change is reported, and SIGHUP ends nothing.
+const watcher = new SettingsWatcher({ live, read: () => loadSettings(), log, metrics });
 const announce = () => log.info({ operationsPort: operations.port }, 'webhook ready');
-await runProcess(composeProcess(settings, log, [tracing, webhook, operations], announce), log);
+await runProcess(composeProcess(settings, log, [tracing, webhook, operations, watcher], announce), log);

@@ -70,8 +70,18 @@ export const mergePiecesScript = defineScript({
 
 export const endBatchScript = defineScript({
   file: lua('end-batch.lua'),
-  keys: ['batch', 'openBatches', 'done', 'file'],
-  args: ['suppliedNowMs', 'token', 'batchId', 'state', 'retentionMs'],
+  keys: ['batch', 'openBatches', 'done', 'file', 'outbox', 'message', 'subscriptions'],
+  args: [
+    'suppliedNowMs',
+    'token',
+    'batchId',
+    'state',
+    'retentionMs',
+    'event',
+    'messageId',
+    'outboxChannel',
+    'tenant',
+  ],
   reply: z.tuple([z.enum(['ended', 'other', 'lost']), text]),
   allowOutOfMemory: true,
 });

@@ -1,3 +1,4 @@
+import { messageIdOf, type WebhookEvent } from '#shared/contracts/webhook.ts';
 import type { RedisConnection } from '#shared/redis/connection.ts';
 import { storeError } from '#shared/redis/connection.ts';
 import { keys } from '#shared/redis/keys.ts';
@@ -242,14 +243,28 @@ export class BatchStore {
     retentionSeconds: number,
     fields: readonly string[],
   ): Promise<'ended' | 'other' | 'lost'> {
+    const messageId = messageIdOf(id);
     const [kind] = await runScript(this.#redis, scripts.endBatchScript, {
       keys: {
         batch: keys.batch(tenant, id),
         openBatches: keys.openBatches(tenant),
         done: keys.batchDone(tenant, id),
         file: keys.file(tenant, inputFileId),
+        outbox: keys.outbox(tenant),
+        message: keys.webhookMessage(tenant, messageId),
+        subscriptions: keys.webhookSubscriptions(tenant),
       },
-      args: { suppliedNowMs: '', token, batchId: id, state, retentionMs: retentionSeconds * 1_000 },
+      args: {
+        suppliedNowMs: '',
+        token,
+        batchId: id,
+        state,
+        retentionMs: retentionSeconds * 1_000,
+        event: `batch.${state}` satisfies WebhookEvent,
+        messageId,
+        outboxChannel: keys.outboxChannel(),
+        tenant,
+      },
       rest: fields,
     });
     return kind;

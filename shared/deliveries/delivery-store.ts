@@ -47,6 +47,8 @@ export interface Message {
   type: string;
   /** Job it is about, while its bytes are not made yet. */
   job: string | undefined;
+  /** The same for a batch. */
+  batch: string | undefined;
   /** Endpoint or URL that hears of it beside those that subscribed to its type. */
   target: string | undefined;
   payload: string | undefined;
@@ -145,11 +147,12 @@ export class DeliveryStore {
   }
 
   async message(tenant: string, messageId: string): Promise<Message | undefined> {
-    const [type, job, target, payload, createdMs] = await this.#ask(
+    const [type, job, batch, target, payload, createdMs] = await this.#ask(
       this.#redis.hmget(
         keys.webhookMessage(tenant, messageId),
         'type',
         'job',
+        'batch',
         'target',
         'payload',
         'createdMs',
@@ -159,22 +162,23 @@ export class DeliveryStore {
     return {
       type,
       job: job ?? undefined,
+      batch: batch ?? undefined,
       target: target || undefined,
       payload: payload ?? undefined,
       createdMs: Number(createdMs),
     };
   }
 
-  /** Fixes the bytes of a message about a job, whose record is from then on kept for `recordMs` after its end. */
+  /** Fixes the bytes of a message; the record of a job it is about is from then on kept for `recordMs` after its end. */
   async prepare(
     tenant: string,
     messageId: string,
-    jobId: string,
+    jobId: string | undefined,
     payload: Buffer,
     recordMs: number,
   ): Promise<void> {
     await runScript(this.#redis, scripts.prepareMessageScript, {
-      keys: { message: keys.webhookMessage(tenant, messageId), record: keys.job(tenant, jobId) },
+      keys: { message: keys.webhookMessage(tenant, messageId), record: keys.job(tenant, jobId ?? 'none') },
       args: { suppliedNowMs: '', payload, retentionMs: this.#retentionMs, recordMs },
     });
   }
@@ -301,9 +305,20 @@ export class DeliveryStore {
     return rank === null ? [] : this.#ask(this.#redis.zrevrange(log, rank + 1, rank + limit));
   }
 
-  /** Ids of an endpoint's deliveries of messages since then, oldest first. */
-  listSince(tenant: string, endpointId: string, sinceMs: number): Promise<string[]> {
-    return this.#ask(this.#redis.zrangebyscore(keys.webhookLog(tenant, endpointId), sinceMs, '+inf'));
+  /** Deliveries of an endpoint by the time of their message, from that time on, oldest first, up to `limit`. */
+  async listSince(
+    tenant: string,
+    endpointId: string,
+    sinceMs: number,
+    limit: number,
+  ): Promise<{ id: string; createdMs: number }[]> {
+    const log = keys.webhookLog(tenant, endpointId);
+    const found = await this.#ask(
+      this.#redis.zrangebyscore(log, sinceMs, '+inf', 'WITHSCORES', 'LIMIT', 0, limit),
+    );
+    return found.flatMap((id, index) =>
+      index % 2 === 0 ? [{ id, createdMs: Number(found[index + 1]) }] : [],
+    );
   }
 
   /** Deliveries on their way, and the time of the oldest message among them. */

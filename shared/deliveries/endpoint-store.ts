@@ -68,6 +68,9 @@ const endpointFields = [
   'open',
 ] as const;
 
+/** Waiting deliveries that one script makes due: Redis serves nobody else meanwhile. */
+const releasedTogether = 200;
+
 /** The webhook endpoints of tenants. Secrets leave it once: when they are made. */
 export class EndpointStore {
   readonly #options: EndpointStoreOptions;
@@ -132,7 +135,7 @@ export class EndpointStore {
     await this.#ask(this.#options.redis.del(keys.webhookLog(tenant, id), keys.webhookWaiting(tenant, id)));
   }
 
-  /** Makes what an endpoint has waiting due at once; how many. */
+  /** Makes what an endpoint has waiting due now: some at once (how many), the rest by the webhook service's next steps. */
   release(tenant: string, id: string): Promise<number> {
     return runScript(this.#options.redis, releaseWaitingScript, {
       keys: {
@@ -142,7 +145,13 @@ export class EndpointStore {
         waiting: keys.webhookWaiting(tenant, id),
         deliveryPrefix: keys.webhookDelivery(tenant, ''),
       },
-      args: { suppliedNowMs: '', outboxChannel: keys.outboxChannel(), tenant },
+      args: {
+        suppliedNowMs: '',
+        endpointId: id,
+        batch: releasedTogether,
+        outboxChannel: keys.outboxChannel(),
+        tenant,
+      },
     });
   }
 

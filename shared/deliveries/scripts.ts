@@ -84,6 +84,6 @@ export const requeueDeliveryScript = defineScript({
 export const releaseWaitingScript = defineScript({
   file: lua('release-waiting.lua'),
   keys: ['endpoint', 'outbox', 'backlog', 'waiting', 'deliveryPrefix'],
-  args: ['suppliedNowMs', 'outboxChannel', 'tenant'],
+  args: ['suppliedNowMs', 'endpointId', 'batch', 'outboxChannel', 'tenant'],
   reply: number,
 });

@@ -62,6 +62,8 @@ export const keys = {
   webhookWaiting: (tenant: string, endpointId: string) => `sl:{${tenant}}:hook-waiting:${endpointId}`,
   /** Set of the tenants that use webhooks. */
   webhookTenants: () => 'sl:hook-tenants',
+  /** Hash of the ids of webhook processes to where they run, see reclaim-deliveries.ts. */
+  webhookProcesses: () => 'sl:hook-processes',
   /** Pub/sub channel on which the webhook service hears of tenants whose outbox has something new. */
   outboxChannel: () => 'sl:outbox',
   /** Set of all tenants that ever had a job. */

@@ -76,3 +76,34 @@ test('no webhook service while jobs end: their messages are delivered when one s
   await until('every message has arrived', () => receiving.received.length === count);
   expect(receiving.ids.toSorted()).toEqual(messagesOf(submitted));
 }, 120_000);
+
+test('kill -9 of the webhook service: another one on the machine sends at once what it had in hand', async () => {
+  system = await FaultSystem.start({ webhooks: settings.webhooks });
+  receiver = await WebhookReceiver.start();
+  const [ingress] = await Promise.all([system.ingress(), system.worker()]);
+  await post(ingress, '/v1/webhook-endpoints', { url: receiver.url });
+  receiver.answer = () => undefined;
+  const victim = await system.webhook();
+  const [job] = await submit(ingress, [chat('one', { outputTokens: 1 })]);
+  const receiving = receiver;
+  await until('its delivery is under way', () => receiving.received.length === 1);
+  await victim.end('SIGKILL');
+  const answered = answering(receiving);
+  await system.webhook();
+  // BullMQ's lock lasts 30 s here.
+  await until('it has arrived', () => answered.length === 1, 10_000);
+  expect(answered).toEqual(messagesOf([job!]));
+}, 60_000);
+
+test('SIGHUP and a changed configuration end nothing: what needs a restart is said', async () => {
+  system = await FaultSystem.start({ webhooks: compressed, reload: { poll_ms: 100, settle_ms: 20 } });
+  const webhook = await system.webhook();
+  webhook.child.kill('SIGHUP');
+  await until('it has read again', () => webhook.output.includes('configuration read again'));
+  await system.config.replace({
+    webhooks: { ...compressed, concurrency: 7 },
+    reload: { poll_ms: 100, settle_ms: 20 },
+  });
+  await until('it says so', () => webhook.output.includes('"webhooks.concurrency"'));
+  expect(webhook.child.exitCode).toBeNull();
+}, 60_000);

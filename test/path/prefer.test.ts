@@ -1,5 +1,8 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { keys } from '#shared/redis/keys.ts';
 import { chat, startSluice, type TestSluice } from '../harness/sluice.ts';
+import { testKey } from '../harness/test-settings.ts';
+import { until } from '../harness/until.ts';
 import { callsOf, jobOf, untilStatus } from './support.ts';
 
 let sluice: TestSluice;
@@ -91,4 +94,26 @@ describe('with a bound of one second', () => {
     const response = await bounded.post(path, slow, { prefer: 'wait=60' });
     expect([response.status, response.headers.get('preference-applied')]).toEqual([202, 'wait=1']);
   });
+});
+
+test('whoever polls a job with wait=N leaves its waiters, when the time is over and when it hangs up', async () => {
+  const response = await sluice.post('/v1/jobs', { endpoint: path, body: chat('long', { hang: true }) });
+  const { id } = (await response.json()) as { id: string };
+  const store = sluice.redis.connect();
+  const waiters = () => store.hget(keys.job('acme', id), 'waiters');
+  const poll = sluice.get(`/v1/jobs/${id}`, { prefer: 'wait=1' });
+  await until('it is a waiter', async () => (await waiters()) !== '');
+  expect((await poll).status).toBe(200);
+  await until('it has left', async () => (await waiters()) === '');
+  const hangUp = new AbortController();
+  const gone = fetch(`${sluice.url}/v1/jobs/${id}`, {
+    signal: hangUp.signal,
+    headers: { authorization: `Bearer ${testKey}`, prefer: 'wait=60' },
+  }).catch(() => undefined);
+  await until('it is a waiter', async () => (await waiters()) !== '');
+  hangUp.abort();
+  await gone;
+  await until('it has left', async () => (await waiters()) === '');
+  await sluice.post(`/v1/jobs/${id}/cancel`, '');
+  store.disconnect();
 });

@@ -6,7 +6,7 @@ import { problemBody } from '#shared/contracts/error-body.ts';
 import { deliveries, jobStates } from '#shared/contracts/job.ts';
 import { type JobObject, jobObject } from '#shared/jobs/job-object.ts';
 import { SluiceError } from '#shared/kernel/errors.ts';
-import { acceptJob, joinJob, type Submission } from '../accept-job.ts';
+import { acceptJob, joinJob, leaveJob, type Submission } from '../accept-job.ts';
 import { invalidRequest, readCall } from '../call-body.ts';
 import { readDoor, readIdempotencyKey, readPriority, readRunAt } from '../call-options.ts';
 import { cancelJob } from '../cancel-job.ts';
@@ -110,8 +110,10 @@ async function waitIfAsked(
   const door = readDoor(request.headers.prefer as string | undefined, parts.settings.jobs.await_max_seconds);
   if (door.waitMs === undefined) return;
   refuseTooManyWaiting(parts);
-  const awaited = await joinJob(parts, request.identity.tenant, jobId);
-  await awaitReply(parts, reply, awaited, door.waitMs);
+  const { tenant } = request.identity;
+  const awaited = await joinJob(parts, tenant, jobId);
+  const end = await awaitReply(parts, reply, awaited, door.waitMs);
+  if (end.kind !== 'outcome') await leaveJob(parts, tenant, jobId);
   reply.header('preference-applied', door.applied);
 }
 

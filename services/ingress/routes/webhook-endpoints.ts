@@ -80,8 +80,8 @@ const deliveriesQuery = z.object({
 
 const security = [{ key: [] }];
 const tags = ['webhooks'];
-/** Deliveries of one recovery requeued at the same time. */
-const together = 50;
+/** Deliveries of one recovery listed in one step, and requeued at the same time. */
+const [listedTogether, together] = [500, 50];
 const base = '/v1/webhook-endpoints';
 
 /** What the webhook routes answer, for the API description. */
@@ -244,14 +244,22 @@ async function redeliver(
 
 /** Sends again what has not arrived since then; stops where the endpoint has no more room. */
 async function recover({ deliveries }: WebhookRouteParts, tenant: string, endpoint: string, sinceMs: number) {
-  const ids = await deliveries.listSince(tenant, endpoint, sinceMs);
   let requeued = 0;
   let isFull = false;
-  for (let from = 0; from < ids.length && !isFull; from += together) {
-    const some = ids.slice(from, from + together);
-    const answers = await Promise.all(some.map((id) => deliveries.requeue(tenant, id, false)));
-    requeued += answers.filter((answer) => answer === 'requeued').length;
-    isFull = answers.includes('full');
+  let before = new Set<string>();
+  for (let fromMs = sinceMs; !isFull; ) {
+    const page = await deliveries.listSince(tenant, endpoint, fromMs, listedTogether);
+    // A page begins with the moment at which the one before ended.
+    const ids = page.map(({ id }) => id).filter((id) => !before.has(id));
+    for (let from = 0; from < ids.length && !isFull; from += together) {
+      const some = ids.slice(from, from + together);
+      const answers = await Promise.all(some.map((id) => deliveries.requeue(tenant, id, false)));
+      requeued += answers.filter((answer) => answer === 'requeued').length;
+      isFull = answers.includes('full');
+    }
+    if (page.length < listedTogether || ids.length === 0) break;
+    fromMs = page.at(-1)!.createdMs;
+    before = new Set(page.map(({ id }) => id));
   }
   return { object: 'webhook_recovery' as const, endpoint, requeued, complete: !isFull };
 }

@@ -1,6 +1,7 @@
 -- end-batch: the end of a batch, by its holder. Gives back its input file and its place among the open ones.
--- KEYS  batch, openBatches, done, file
--- ARGV  token, batchId, state, retentionMs; rest = field, value, …
+-- A batch that somebody wants to hear of by webhook gets its message in the same step.
+-- KEYS  batch, openBatches, done, file, outbox, message, subscriptions
+-- ARGV  token, batchId, state, retentionMs, event (its type), messageId, outboxChannel, tenant; rest = field, value, …
 -- reply {'ended', state} | {'other', status} (it has ended another way) | {'lost', ''}
 -- cost  O(1)
 local status, holder = unpack(redis.call('HMGET', batch, 'status', 'holder'))
@@ -24,5 +25,10 @@ redis.call('DEL', done)
 redis.call('SREM', openBatches, batchId)
 if redis.call('EXISTS', file) == 1 then
   redis.call('HINCRBY', file, 'holds', -1)
+end
+if redis.call('HEXISTS', subscriptions, event) == 1 then
+  redis.call('HSET', message, 'type', event, 'batch', batchId, 'createdMs', nowMs)
+  redis.call('ZADD', outbox, nowMs, messageId)
+  redis.call('PUBLISH', outboxChannel, tenant)
 end
 return {'ended', state}

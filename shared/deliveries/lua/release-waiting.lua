@@ -1,9 +1,10 @@
--- release-waiting: all that an endpoint has waiting, for a later attempt or for being resumed, is due now.
+-- release-waiting: what an endpoint has waiting, for a later attempt or for being resumed, is due now.
+-- Oldest first, a bounded number at a time; as long as there is more the endpoint stands in the outbox for the next step.
 -- KEYS  endpoint, outbox, backlog, waiting, deliveryPrefix (completed by an id)
--- ARGV  outboxChannel, tenant
+-- ARGV  endpointId, batch, outboxChannel, tenant
 -- reply how many
--- cost  O(what waits), bounded by webhooks.endpoint_backlog_max
-local ids = redis.call('ZRANGE', waiting, 0, -1, 'WITHSCORES')
+-- cost  O(batch)
+local ids = redis.call('ZPOPMIN', waiting, batch)
 for index = 1, #ids, 2 do
   local id = ids[index]
   if redis.call('EXISTS', deliveryPrefix .. id) == 1 then
@@ -12,7 +13,11 @@ for index = 1, #ids, 2 do
   redis.call('ZADD', outbox, nowMs, id)
   redis.call('ZADD', backlog, ids[index + 1], id)
 end
-redis.call('DEL', waiting)
+if redis.call('EXISTS', waiting) == 1 then
+  redis.call('ZADD', outbox, nowMs, endpointId)
+else
+  redis.call('ZREM', outbox, endpointId)
+end
 if redis.call('EXISTS', endpoint) == 1 then
   redis.call('HDEL', endpoint, 'tatMs')
 end

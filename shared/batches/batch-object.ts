@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { type BatchRecord, batchStatuses } from '#shared/batches/batch-record.ts';
+import { type BatchRecord, batchStatuses } from './batch-record.ts';
 
 const moment = z.int().optional().describe('Seconds since the epoch.');
 
