@@ -193,6 +193,8 @@ async function buildHttp(
   const app = fastify({
     // Fastify's own lines at "info" are its addresses; which one counts is said at the end of the start.
     loggerInstance: parts.log.child({}, { level: 'warn' }),
+    // Its child logger for each request would cost more than the few lines that a request writes; those name it themselves.
+    childLoggerFactory: (log) => log,
     logController: new LogController({ disableRequestLogging: true }),
     genReqId: () => newId('req'),
     bodyLimit: http.body_max_bytes,

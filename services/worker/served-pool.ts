@@ -114,7 +114,7 @@ export class ServedPool {
   }
 
   #newClient(provider: ProviderSettings): ProviderClient {
-    return new ProviderClient(provider, this.#poolOf(provider).concurrency);
+    return new ProviderClient(provider, this.#poolOf(provider).concurrency, this.#parts.clock);
   }
 
   #newSendWindow(provider: ProviderSettings): SendWindow {

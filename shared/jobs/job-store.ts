@@ -104,6 +104,8 @@ export type Settled =
   | { kind: 'running'; owner: string }
   | { kind: 'gone' };
 
+const untaughtText = formatLearned(untaught);
+
 /** How long the record of an ended job is kept: for as long as its Idempotency-Key points to it. */
 export const recordLifeMs = (jobs: Pick<JobSettings, 'retention_seconds' | 'idempotency_seconds'>) =>
   Math.max(jobs.retention_seconds, jobs.idempotency_seconds) * 1_000;
@@ -267,7 +269,7 @@ export class JobStore {
         learnedField: teaches ? learnedField(head.provider, head.model) : '',
         usedInput: usage?.inputTokens ?? '',
         usedOutput: usage?.outputTokens ?? '',
-        untaught: formatLearned(untaught),
+        untaught: untaughtText,
         learnedMax: this.#settings.learned_models_max,
       },
       rest: usage

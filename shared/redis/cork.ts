@@ -1,9 +1,11 @@
 import type { Socket } from 'node:net';
 import type { Redis } from 'ioredis';
+import { atEndOfTurn } from '../kernel/end-of-turn.ts';
 
 /**
- * Sends all commands of one event-loop tick in one write. ioredis writes each command by itself, and a system call
- * per command is the largest cost of a busy process (see "Awaited replies" in ARCHITECTURE.md).
+ * Sends all commands of one turn of the event loop in one write. ioredis writes each command by itself, and a system call
+ * per command is the largest cost of a busy process: callers and providers answer over many sockets, each of which is
+ * handled by itself, so waiting for a tick would not gather what they cause.
  */
 export function corkWrites(connection: Redis): void {
   connection.on('connect', () => {
@@ -18,7 +20,7 @@ export function corkWrites(connection: Redis): void {
       if (!corked) {
         corked = true;
         stream.cork();
-        process.nextTick(uncork);
+        atEndOfTurn(uncork);
       }
       return write(...args);
     }) as typeof stream.write;

@@ -92,7 +92,10 @@ export function answerErrors(app: FastifyInstance, metrics: Metrics): void {
     const known = catalogued(error, request);
     metrics.callsRefused.inc({ code: known.code });
     if (known.code === 'internal')
-      request.log.error({ reason: describeError(error), stack: (error as Error).stack }, 'internal error');
+      request.log.error(
+        { reqId: request.id, reason: describeError(error), stack: (error as Error).stack },
+        'internal error',
+      );
     return send(reply, request, known);
   });
   app.setNotFoundHandler((request, reply) => {

@@ -1,6 +1,7 @@
 import type { Readable } from 'node:stream';
 import { Agent, errors, request } from 'undici';
 import type { ProviderSettings } from '#config/schema.ts';
+import type { Clock } from '#shared/kernel/clock.ts';
 
 export interface ProviderRequest {
   url: string;
@@ -54,10 +55,8 @@ const timeoutCodes = new Set(['UND_ERR_HEADERS_TIMEOUT', 'UND_ERR_BODY_TIMEOUT',
 function transportError(error: unknown, signal: AbortSignal): TransportError {
   if (error instanceof TransportError) return error;
   const code = (error as { code?: string }).code ?? 'unknown';
-  if (signal.aborted) {
-    const timedOut = signal.reason instanceof DOMException && signal.reason.name === 'TimeoutError';
-    return new TransportError(timedOut ? 'timeout' : 'aborted', timedOut ? 'total time-out' : 'aborted');
-  }
+  if (signal.aborted)
+    return signal.reason instanceof TransportError ? signal.reason : new TransportError('aborted', 'aborted');
   if (error instanceof errors.ResponseExceededMaxSizeError) return new TransportError('tooLarge', code);
   if (notSentCodes.has(code)) return new TransportError('notSent', code);
   return new TransportError(timeoutCodes.has(code) ? 'timeout' : 'broken', code);
@@ -97,8 +96,10 @@ function pour(body: Readable, sink: BodySink): Promise<void> {
 export class ProviderClient {
   readonly #agent: Agent;
   readonly #timeouts: ProviderSettings['timeouts'];
+  readonly #clock: Clock;
 
-  constructor(provider: ProviderSettings, connections: number) {
+  constructor(provider: ProviderSettings, connections: number, clock: Clock) {
+    this.#clock = clock;
     this.#timeouts = provider.timeouts;
     this.#agent = new Agent({
       connections,
@@ -117,14 +118,21 @@ export class ProviderClient {
    * @throws TransportError when there is no complete answer
    */
   async send({ url, headers, body, signal }: ProviderRequest, sink?: BodySink): Promise<ProviderResponse> {
-    const bounded = AbortSignal.any([signal, AbortSignal.timeout(this.#timeouts.total_ms)]);
+    // A signal made of others by AbortSignal.any is several times the price, for every call.
+    const bound = new AbortController();
+    const stop = () => bound.abort(signal.reason);
+    if (signal.aborted) stop();
+    signal.addEventListener('abort', stop, { once: true });
+    const timer = this.#clock.after(this.#timeouts.total_ms, () =>
+      bound.abort(new TransportError('timeout', 'total time-out')),
+    );
     try {
       const response = await request(url, {
         dispatcher: this.#agent,
         method: 'POST',
         headers,
         body,
-        signal: bounded,
+        signal: bound.signal,
       });
       const head = { status: response.statusCode, headers: flatten(response.headers) };
       if (!sink?.wants(head.status, head.headers))
@@ -132,7 +140,10 @@ export class ProviderClient {
       await pour(response.body, sink);
       return { ...head, body: Buffer.alloc(0) };
     } catch (error) {
-      throw transportError(error, bounded);
+      throw transportError(error, bound.signal);
+    } finally {
+      timer.cancel();
+      signal.removeEventListener('abort', stop);
     }
   }
 

@@ -140,6 +140,8 @@ function bareLimits(headers: Headers, nowMs: number): NamedLimit[] {
  * out. Cohere's `x-trial-endpoint-call-remaining` names no limit, and Gemini, Bedrock and DeepSeek send nothing.
  */
 export function readLimits(headers: Headers, nowMs: number): NamedLimit[] {
+  // Looking for each name of each dialect costs more than all else that is done with the headers of an answer.
+  if (!Object.keys(headers).some((name) => name.includes('limit'))) return [];
   return [
     ...anthropicLimits(headers, nowMs),
     ...openaiLimits(headers, nowMs),

@@ -4,6 +4,7 @@ import { inspect } from 'node:util';
 import type { Redis } from 'ioredis';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { settingsSchema } from '#config/schema.ts';
+import { atEndOfTurn } from '#shared/kernel/end-of-turn.ts';
 import { SluiceError } from '#shared/kernel/errors.ts';
 import { openConnections, openRedis, storeError, untilReady } from '#shared/redis/connection.ts';
 import { memoryUsedPercent, refuseUnfitRedis } from '#shared/redis/server-rules.ts';
@@ -236,7 +237,7 @@ describe('start', () => {
 });
 
 test.each(['commands', 'queue'] as const)(
-  'all commands of a tick leave in one write (%s)',
+  'all commands of a turn of the event loop leave in one write (%s)',
   async (profile) => {
     const reads: string[] = [];
     const { url } = await fakeRedis((text) => {
@@ -255,7 +256,11 @@ test.each(['commands', 'queue'] as const)(
       };
       Object.assign(stream, { [method]: counted });
     }
-    await Promise.all(Array.from({ length: 50 }, (_, index) => redis.set(`k${index}`, 'v')));
+    const ofOneTurn = Array.from({ length: 50 }, async (_, index) => {
+      await new Promise<void>(atEndOfTurn);
+      await redis.set(`k${index}`, 'v');
+    });
+    await Promise.all(ofOneTurn);
     expect(writes).toBe(1);
     await redis.set('later', 'v');
     expect(writes).toBe(2);
