@@ -1,11 +1,11 @@
 import { Job, type MinimalQueue } from 'bullmq';
 import { ticketSchema } from '#shared/contracts/ticket.ts';
 import type { Timer } from '#shared/kernel/clock.ts';
+import { TickBatch } from '#shared/kernel/tick-batch.ts';
 import type { Claimed, ClaimRequest, Claims, Completion } from './fair/claims.ts';
 import { createFairBackend } from './fair/create-fair-backend.ts';
 import type { FairQueueBackend } from './fair/fair-backend.ts';
 import { bullOptions, keepNothing } from './pool-queue.ts';
-import { TickBatch } from './tick-batch.ts';
 import { retryThrownMs, type TicketWorker, type TicketWorkerOptions, type Verdict } from './ticket-worker.ts';
 
 /** Most tickets asked for at once. */

@@ -1,16 +1,16 @@
 #!lua
 local replies = KEYS[1]
-local message = ARGV[1]
-local ttlMs = ARGV[2]
-local listMax = ARGV[3]
-local restFrom = 4
--- announce: tells one ingress that a job has ended. A hint: the record holds the truth.
+local ttlMs = ARGV[1]
+local listMax = ARGV[2]
+local restFrom = 3
+-- announce: tells one ingress that jobs have ended. Hints: the records hold the truth.
 -- KEYS  replies
--- ARGV  message, ttlMs, listMax
+-- ARGV  ttlMs, listMax; rest = messages
 -- reply 1
--- cost  O(1)
-if redis.call('RPUSH', replies, message) > tonumber(listMax) then
-  redis.call('LPOP', replies)
+-- cost  O(messages)
+local over = redis.call('RPUSH', replies, unpack(ARGV, restFrom)) - tonumber(listMax)
+if over > 0 then
+  redis.call('LPOP', replies, over)
 end
 redis.call('PEXPIRE', replies, ttlMs)
 return 1

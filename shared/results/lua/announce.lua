@@ -1,10 +1,11 @@
--- announce: tells one ingress that a job has ended. A hint: the record holds the truth.
+-- announce: tells one ingress that jobs have ended. Hints: the records hold the truth.
 -- KEYS  replies
--- ARGV  message, ttlMs, listMax
+-- ARGV  ttlMs, listMax; rest = messages
 -- reply 1
--- cost  O(1)
-if redis.call('RPUSH', replies, message) > tonumber(listMax) then
-  redis.call('LPOP', replies)
+-- cost  O(messages)
+local over = redis.call('RPUSH', replies, unpack(ARGV, restFrom)) - tonumber(listMax)
+if over > 0 then
+  redis.call('LPOP', replies, over)
 end
 redis.call('PEXPIRE', replies, ttlMs)
 return 1

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { TickBatch } from '#shared/queue/tick-batch.ts';
+import { TickBatch } from '#shared/kernel/tick-batch.ts';
 
 const squaresOf = (sizeMax: number) => {
   const runs: number[][] = [];
