@@ -1,25 +1,15 @@
 import { execFile } from 'node:child_process';
-import { once } from 'node:events';
 import { mkdir } from 'node:fs/promises';
-import { type AddressInfo, createServer } from 'node:net';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { executablePath } from '#config/load.ts';
 import { findServer, libraryPathOf } from '#shared/redis/find-server.ts';
+import { freePort } from '../cluster/free-port.ts';
 import type { Child, Children } from './children.ts';
 
 /** Said in the report; the arguments below make it true. */
 export const durabilityMode = 'append-only file, fsync every second; no rewrite of the file during the run';
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, 'close');
-  return port;
-}
 
 /** Path of the Redis server that all targets use. */
 export function findBenchServer(): Promise<string> {

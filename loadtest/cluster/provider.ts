@@ -36,11 +36,6 @@ export class Provider {
     return this.#control('POST', '/_sim/faults', { times, fault });
   }
 
-  /** Forgets what arrived so far. */
-  clearArrivals(): Promise<unknown> {
-    return this.#control('DELETE', '/_sim/arrivals');
-  }
-
   /** Calls that have arrived. */
   async total(): Promise<number> {
     return ((await this.#control('GET', '/_sim/summary')) as { total: number }).total;

@@ -1,21 +1,11 @@
-import { once } from 'node:events';
-import { type AddressInfo, createServer } from 'node:net';
 import { fileURLToPath } from 'node:url';
 import { executablePath } from '#config/load.ts';
 import { findServer, libraryPathOf } from '#shared/redis/find-server.ts';
 import { type Child, type Children, endChild } from './children.ts';
+import { freePort } from './free-port.ts';
 
 const cacheDir = fileURLToPath(new URL('../../data/cache', import.meta.url));
 const stopPatienceMs = 20_000;
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, 'close');
-  return port;
-}
 
 /** A redis-server of the run's own, with an append-only file, that can be restarted on the same port. */
 export class RedisServer {

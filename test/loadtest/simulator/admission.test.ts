@@ -1,7 +1,8 @@
 import { afterEach, describe, expect, test } from 'vitest';
 import type { ScopeConfig } from '../../../loadtest/simulator/limits/limits-schema.ts';
 import type { Simulator } from '../../../loadtest/simulator/start-simulator.ts';
-import { chat, chatBody, control, eventually, ManualClock, post, start, stopSimulators } from './support.ts';
+import { ManualClock } from '../../harness/manual-clock.ts';
+import { chat, chatBody, control, eventually, post, start, stopSimulators } from './support.ts';
 
 afterEach(stopSimulators);
 

@@ -8,7 +8,8 @@ import {
   type WindowReport,
 } from '../../../loadtest/simulator/arrivals/windows.ts';
 import type { Simulator } from '../../../loadtest/simulator/start-simulator.ts';
-import { chat, chatBody, control, eventually, ManualClock, post, start, stopSimulators } from './support.ts';
+import { ManualClock } from '../../harness/manual-clock.ts';
+import { chat, chatBody, control, eventually, post, start, stopSimulators } from './support.ts';
 
 afterEach(stopSimulators);
 

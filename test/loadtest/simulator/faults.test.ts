@@ -2,7 +2,8 @@ import Anthropic from '@anthropic-ai/sdk';
 import OpenAI from 'openai';
 import { afterEach, describe, expect, test } from 'vitest';
 import type { Fault } from '../../../loadtest/simulator/faults/fault-schema.ts';
-import { chat, chatBody, control, eventually, ManualClock, post, start, stopSimulators } from './support.ts';
+import { ManualClock } from '../../harness/manual-clock.ts';
+import { chat, chatBody, control, eventually, post, start, stopSimulators } from './support.ts';
 
 afterEach(stopSimulators);
 

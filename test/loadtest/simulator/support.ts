@@ -1,5 +1,4 @@
 import { expect } from 'vitest';
-import type { Clock } from '#shared/kernel/clock.ts';
 import { systemClock } from '#shared/kernel/clock.ts';
 import { seededRandom } from '#shared/kernel/random.ts';
 import {
@@ -24,58 +23,6 @@ export async function stopSimulators(): Promise<void> {
 
 /** Waits for something that happens soon but cannot be awaited; the bound only ends a test that has failed. */
 export const eventually = <T>(read: () => T) => expect.poll(read, { timeout: 20_000, interval: 5 });
-
-/** A clock that only moves when told; timers run in order of their due time. */
-export class ManualClock implements Clock {
-  #ms = 0;
-  #timers: { dueMs: number; task: () => void }[] = [];
-  readonly #startMs: number;
-
-  constructor(startMs = 1_800_000_000_000) {
-    this.#startMs = startMs;
-  }
-
-  get pendingTimers(): number {
-    return this.#timers.length;
-  }
-
-  nowMs(): number {
-    return this.#startMs + this.#ms;
-  }
-
-  monotonicMs(): number {
-    return this.#ms;
-  }
-
-  after(delayMs: number, task: () => void) {
-    const timer = { dueMs: this.#ms + delayMs, task };
-    this.#timers.push(timer);
-    const cancel = () => {
-      this.#timers = this.#timers.filter((other) => other !== timer);
-    };
-    return { cancel };
-  }
-
-  every(): never {
-    throw new Error('The simulator has no periodic work.');
-  }
-
-  sleep(): never {
-    throw new Error('The simulator does not sleep.');
-  }
-
-  advance(durationMs: number): void {
-    const endMs = this.#ms + durationMs;
-    for (;;) {
-      const [next] = this.#timers.filter(({ dueMs }) => dueMs <= endMs).sort((a, b) => a.dueMs - b.dueMs);
-      if (!next) break;
-      this.#timers = this.#timers.filter((timer) => timer !== next);
-      this.#ms = Math.max(this.#ms, next.dueMs);
-      next.task();
-    }
-    this.#ms = endMs;
-  }
-}
 
 export const chatBody = (content = 'Hello there', more: object = {}) => ({
   model: 'gpt-4o',
