@@ -1,12 +1,11 @@
 import { Job, type MinimalQueue } from 'bullmq';
-import { ticketSchema } from '#shared/contracts/ticket.ts';
 import type { Timer } from '#shared/kernel/clock.ts';
 import { TickBatch } from '#shared/kernel/tick-batch.ts';
 import type { Claimed, ClaimRequest, Claims, Completion } from './fair/claims.ts';
 import { createFairBackend } from './fair/create-fair-backend.ts';
 import type { FairQueueBackend } from './fair/fair-backend.ts';
 import { bullOptions, keepNothing } from './pool-queue.ts';
-import { retryThrownMs, type TicketWorker, type TicketWorkerOptions, type Verdict } from './ticket-worker.ts';
+import { type TicketWorker, type TicketWorkerOptions, type Verdict, verdictOf } from './ticket-worker.ts';
 
 /** Most tickets asked for at once. */
 const claimMax = 64;
@@ -141,28 +140,13 @@ export class ClaimLoop implements TicketWorker {
     this.#held.set(id, token);
     try {
       const job = Job.fromJSON(noQueue, claim.json, id);
-      await this.#finish(job, token, await this.#verdictOf(job, claim));
+      await this.#finish(job, token, await verdictOf(this.#options, job, claim));
     } catch (error) {
       // The record is settled or waits; BullMQ hands the ticket out again when its lock ends.
       this.#options.onError(error);
     } finally {
       if (this.#held.get(id) === token) this.#held.delete(id);
       this.#wake();
-    }
-  }
-
-  async #verdictOf(job: Job, { token, grant }: Claimed): Promise<Verdict> {
-    try {
-      const ticket = ticketSchema.parse(job.data);
-      return await this.#options.handle({
-        ticket,
-        token,
-        grant,
-        traceMetadata: job.opts.telemetry?.metadata,
-      });
-    } catch (error) {
-      this.#options.onError(error);
-      return { kind: 'later', delayMs: retryThrownMs };
     }
   }
 

@@ -1,10 +1,9 @@
 import { DelayedError, type Job, WaitingError, Worker } from 'bullmq';
-import { ticketSchema } from '#shared/contracts/ticket.ts';
 import { createFairBackend } from './fair/create-fair-backend.ts';
 import type { FairQueueBackend } from './fair/fair-backend.ts';
 import type { Usage } from './fair/ticket-place.ts';
 import { bullOptions, keepNothing } from './pool-queue.ts';
-import { retryThrownMs, type TicketWorker, type TicketWorkerOptions, type Verdict } from './ticket-worker.ts';
+import { type TicketWorker, type TicketWorkerOptions, verdictOf } from './ticket-worker.ts';
 
 /** BullMQ's own Worker, one ticket per round trip. */
 export class StockLoop implements TicketWorker {
@@ -61,8 +60,9 @@ export class StockLoop implements TicketWorker {
   async #process(job: Job, token: string): Promise<'ok' | Usage> {
     this.#active++;
     try {
-      const verdict = await this.#verdictOf(job, token);
-      this.#worker!.getBackend().noteUnused(job.id!, verdict.unused);
+      const backend = this.#worker!.getBackend();
+      const verdict = await verdictOf(this.#options, job, { token, grant: backend.grantOf(job.id!)! });
+      backend.noteUnused(job.id!, verdict.unused);
       if (verdict.kind === 'done') return verdict.usage ?? 'ok';
       if (verdict.kind === 'back') {
         await job.moveToWait(token);
@@ -72,22 +72,6 @@ export class StockLoop implements TicketWorker {
       throw new DelayedError();
     } finally {
       this.#active--;
-    }
-  }
-
-  async #verdictOf(job: Job, token: string): Promise<Verdict> {
-    try {
-      const ticket = ticketSchema.parse(job.data);
-      const grant = this.#worker!.getBackend().grantOf(job.id!)!;
-      return await this.#options.handle({
-        ticket,
-        token,
-        grant,
-        traceMetadata: job.opts.telemetry?.metadata,
-      });
-    } catch (error) {
-      this.#options.onError(error);
-      return { kind: 'later', delayMs: retryThrownMs };
     }
   }
 }

@@ -1,6 +1,6 @@
-import type { Telemetry } from 'bullmq';
+import type { Job, Telemetry } from 'bullmq';
 import type { Settings } from '#config/schema.ts';
-import type { Ticket } from '#shared/contracts/ticket.ts';
+import { type Ticket, ticketSchema } from '#shared/contracts/ticket.ts';
 import type { Clock } from '#shared/kernel/clock.ts';
 import type { Service } from '#shared/kernel/lifecycle.ts';
 import type { RedisConnection } from '#shared/redis/connection.ts';
@@ -54,4 +54,19 @@ export interface TicketWorker extends Service {
   stop(drainMs?: number): Promise<void>;
   /** From now on takes this many at a time. */
   resize(concurrency: number): void;
+}
+
+/** What becomes of a ticket that a loop holds. */
+export async function verdictOf(
+  { handle, onError }: TicketWorkerOptions,
+  job: Job,
+  { token, grant }: Pick<HeldTicket, 'token' | 'grant'>,
+): Promise<Verdict> {
+  try {
+    const ticket = ticketSchema.parse(job.data);
+    return await handle({ ticket, token, grant, traceMetadata: job.opts.telemetry?.metadata });
+  } catch (error) {
+    onError(error);
+    return { kind: 'later', delayMs: retryThrownMs };
+  }
 }
