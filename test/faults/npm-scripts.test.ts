@@ -67,4 +67,4 @@ test('npm run ingress and npm run worker -- --pool serve the pools they are told
     providers: { openai: { pools: { next: { models: ['gpt-9'], concurrency: 4 } } } },
   });
   await until('it is served', async () => (await ask('/v1/chat/completions', added)) === 200);
-}, 90_000);
+});

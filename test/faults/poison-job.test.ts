@@ -61,4 +61,4 @@ test('a job that kills its worker fails as worker_crashed after three of them, a
   // Otherwise they were not in danger, and the test would show nothing.
   expect(Math.max(...crashes)).toBe(crashesMax - 1);
   expect(faults.arrivals.total).toBeLessThanOrEqual(crashesMax * (neighbours + 1));
-}, 150_000);
+});

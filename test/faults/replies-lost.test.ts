@@ -87,5 +87,4 @@ test.each([101, 202])(
     expect(await faults.depth()).toBe(0);
     for (const proxy of proxies) expect(proxy.lost).toBeGreaterThan(0);
   },
-  90_000,
 );

@@ -50,7 +50,7 @@ test('kill -9 of the webhook service in the middle of deliveries: another one de
   await faults.webhook();
   await until('every message has arrived', () => new Set(answered).size === count, 60_000);
   expect([...new Set(answered)].toSorted()).toEqual(messagesOf(submitted));
-}, 120_000);
+});
 
 test('kill -9 of Redis in the middle of deliveries: every message arrives', async () => {
   const { faults, receiving, jobs } = await begin();
@@ -65,7 +65,7 @@ test('kill -9 of Redis in the middle of deliveries: every message arrives', asyn
   receiving.cut();
   await until('every message has arrived', () => new Set(answered).size === count, 60_000);
   expect([...new Set(answered)].toSorted()).toEqual(messagesOf(submitted));
-}, 120_000);
+});
 
 test('no webhook service while jobs end: their messages are delivered when one starts', async () => {
   const { faults, receiving, jobs } = await begin();
@@ -75,7 +75,7 @@ test('no webhook service while jobs end: their messages are delivered when one s
   await faults.webhook();
   await until('every message has arrived', () => receiving.received.length === count);
   expect(receiving.ids.toSorted()).toEqual(messagesOf(submitted));
-}, 120_000);
+});
 
 test('kill -9 of the webhook service: another one on the machine sends at once what it had in hand', async () => {
   system = await FaultSystem.start({ webhooks: settings.webhooks });
@@ -91,9 +91,9 @@ test('kill -9 of the webhook service: another one on the machine sends at once w
   const answered = answering(receiving);
   await system.webhook();
   // BullMQ's lock lasts 30 s here.
-  await until('it has arrived', () => answered.length === 1, 10_000);
+  await until('it has arrived', () => answered.length === 1, 25_000);
   expect(answered).toEqual(messagesOf([job!]));
-}, 60_000);
+});
 
 test('SIGHUP and a changed configuration end nothing: what needs a restart is said', async () => {
   system = await FaultSystem.start({ webhooks: compressed, reload: { poll_ms: 100, settle_ms: 20 } });
@@ -106,4 +106,4 @@ test('SIGHUP and a changed configuration end nothing: what needs a restart is sa
   });
   await until('it says so', () => webhook.output.includes('"webhooks.concurrency"'));
   expect(webhook.child.exitCode).toBeNull();
-}, 60_000);
+});

@@ -52,4 +52,4 @@ test('a worker that sleeps past its lease: another one answers, and what the fir
   expect(await faults.depth()).toBe(0);
   // The sleeper is not harmed by it: it goes on working.
   expect(sleeper.child.exitCode).toBeNull();
-}, 60_000);
+});

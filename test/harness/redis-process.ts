@@ -10,7 +10,11 @@ import { libraryPathOf } from '#shared/redis/find-server.ts';
 import { freePort } from '../../loadtest/cluster/free-port.ts';
 import { until } from './until.ts';
 
-/** A real redis-server of the test's own, with an append-only file, that can be killed and started again. */
+/**
+ * A real redis-server of the test's own, with an append-only file, that can be killed and started again. What it has
+ * acknowledged is written to the file and outlives it. With `everysec` a slow disk makes Redis put a write off by up to
+ * two seconds, and it would be the disk that decides whether a test passes.
+ */
 export class RedisProcess {
   readonly port: number;
   readonly url: string;
@@ -45,7 +49,7 @@ export class RedisProcess {
         '--appendonly',
         'yes',
         '--appendfsync',
-        'everysec',
+        'no',
         '--save',
         '',
         '--maxmemory-policy',

@@ -6,7 +6,7 @@ const pollMs = 10;
 export async function until<T>(
   what: string,
   look: () => T | Promise<T>,
-  timeoutMs = 30_000,
+  timeoutMs = 60_000,
 ): Promise<NonNullable<T>> {
   const giveUpAt = systemClock.monotonicMs() + timeoutMs;
   for (;;) {

@@ -5,7 +5,8 @@ import { until } from '../harness/until.ts';
 
 let sluice: TestSluice;
 beforeAll(async () => {
-  sluice = await startSluice();
+  // So long that an answer which waits for a reply of Redis is no longer "at once".
+  sluice = await startSluice({ settings: { redis: { command_timeout_ms: 30_000 } } });
 });
 afterAll(async () => {
   // A failed test leaves Redis dead, and a worker waits long for it before it stops.
@@ -44,7 +45,7 @@ test('with Redis gone every route that needs it answers 503 at once and says whe
     expect(await response.text(), name).toContain('store_unavailable');
     expect(response.headers.get('retry-after'), name).toBe('1');
     expect(response.headers.get('retry-after-ms'), name).toBe('1000');
-    expect(tookMs[name], name).toBeLessThan(2_000);
+    expect(tookMs[name], name).toBeLessThan(10_000);
   }
   console.log(`503 without Redis, milliseconds: ${JSON.stringify(tookMs)}`);
   expect((await sluice.get('/healthz')).status).toBe(200);

@@ -11,9 +11,9 @@ let sluice: TestSluice;
 beforeAll(async () => {
   sluice = await startSluice({
     settings: {
-      streams: { waiting_ms: 200 },
+      streams: { waiting_ms: 1_000 },
       jobs: { attempts_max: 2 },
-      providers: { openai: { timeouts: { body_ms: 400 } } },
+      providers: { openai: { timeouts: { body_ms: 2_000 } } },
     },
   });
 });
@@ -22,7 +22,7 @@ beforeEach(() => sluice.simulator.log.clear());
 
 type Fault = Record<string, unknown>;
 const streamed = (text: string, fault?: Fault) => ({ ...chat(text, fault), stream: true });
-const slowly = { perTokenMs: 15, outputTokens: 40 };
+const slowly = { perTokenMs: 40, outputTokens: 40 };
 
 async function call(body: unknown, headers: Record<string, string> = {}): Promise<SseReader> {
   return readSse(await sluice.post('/v1/chat/completions', body, headers));
@@ -161,7 +161,7 @@ describe('before the first chunk', () => {
   });
 
   test('a caller that waits is told why, and then gets errors inside the stream', async () => {
-    const reader = await call(streamed('waits', { delayMs: 700, status: 400 }));
+    const reader = await call(streamed('waits', { delayMs: 2_500, status: 400 }));
     const text = await reader.rest();
     expect(reader.response.status).toBe(200);
     const [first] = text.split('\n\n');

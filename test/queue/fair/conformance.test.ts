@@ -202,10 +202,11 @@ describe.each(bothBackends)('jobs on %s', (_name, backend) => {
     current().work(
       async () => {
         starts++;
-        await systemClock.sleep(900);
+        await systemClock.sleep(3_000);
         return 'ok';
       },
-      { lockDuration: 300, stalledInterval: 200 },
+      // The lock is renewed at half its time: so late may a busy machine be.
+      { lockDuration: 2_000, stalledInterval: 100 },
     );
     await until('completed', () => job.isCompleted());
     expect(starts).toBe(1);
