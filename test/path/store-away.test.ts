@@ -59,7 +59,7 @@ test('with Redis gone every route that needs it answers 503 at once and says whe
 });
 
 test('a frozen Redis is 503 too, after the command timeout', async () => {
-  const frozen = await startSluice({ settings: { redis: { command_timeout_ms: 300 } } });
+  const frozen = await startSluice({ settings: { redis: { command_timeout_ms: 3_000 } } });
   try {
     frozen.redis.signal('SIGSTOP');
     const response = await frozen.post('/v1/chat/completions', chat());
