@@ -33,6 +33,8 @@ export async function refuseUnfitRedis(redis: Redis): Promise<void> {
     );
   }
   await redis.function('LIST', 'LIBRARYNAME', 'sluice').catch((error: Error) => {
+    // A Redis that does not answer in time has not said so.
+    if (error.name !== 'ReplyError') throw error;
     throw new UnfitRedisError(
       `Redis Functions are not allowed here, and Sluice is made of them: ${error.message}`,
     );

@@ -155,6 +155,7 @@ test('kill -9 of Redis in the middle of a stream: the provider is not held, and 
   await until('the provider is done', () => faults.arrivals.inFlight === 0);
   await faults.redis.start();
   expect(await faults.ended([jobId])).toEqual({ succeeded: 1 });
+  await until('the ingress is back', async () => (await get(ingress, `/v1/jobs/${jobId}`)).ok);
   const result = await (await get(ingress, `/v1/jobs/${jobId}/result`)).text();
   expect(chunksIn(result)).toBe(100);
   expect(withoutIds(await reader.rest())).toBe(result);

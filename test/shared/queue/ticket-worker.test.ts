@@ -21,7 +21,7 @@ const redisSettings = settingsSchema.shape.redis.parse({});
 /** Shorter than a configuration may say, so that locks end within a test. */
 const workers = {
   ...settingsSchema.shape.workers.parse({}),
-  lock_ms: 900,
+  lock_ms: 2_000,
   stalled_check_ms: 150,
   drain_ms: 10_000,
 };
