@@ -31,7 +31,7 @@ export class FaultSystem {
   /** The test's own connection. */
   readonly store: Redis;
   readonly config: ConfigFile;
-  readonly #processes: ServiceProcess[] = [];
+  readonly #processes: Promise<ServiceProcess>[] = [];
 
   private constructor(redis: RedisProcess, simulator: Simulator, config: ConfigFile) {
     this.redis = redis;
@@ -46,27 +46,29 @@ export class FaultSystem {
     return new FaultSystem(redis, simulator, await writeConfiguration(simulator.url, settings));
   }
 
-  async ingress(redisUrl = this.redis.url): Promise<IngressProcess> {
-    const started = await ServiceProcess.start('ingress', this.config.path, redisUrl);
-    this.#processes.push(started);
-    return started;
+  ingress(redisUrl = this.redis.url): Promise<IngressProcess> {
+    return this.#start('ingress', redisUrl);
   }
 
-  async worker(redisUrl = this.redis.url): Promise<ServiceProcess> {
-    const started = await ServiceProcess.start('worker', this.config.path, redisUrl);
-    this.#processes.push(started);
-    return started;
+  worker(redisUrl = this.redis.url): Promise<ServiceProcess> {
+    return this.#start('worker', redisUrl);
   }
 
-  async webhook(redisUrl = this.redis.url): Promise<ServiceProcess> {
-    const started = await ServiceProcess.start('webhook', this.config.path, redisUrl);
+  webhook(redisUrl = this.redis.url): Promise<ServiceProcess> {
+    return this.#start('webhook', redisUrl);
+  }
+
+  #start(service: 'ingress' | 'worker' | 'webhook', redisUrl: string): Promise<IngressProcess> {
+    const started = ServiceProcess.start(service, this.config.path, redisUrl);
     this.#processes.push(started);
     return started;
   }
 
   /** Ends every process, hard; the output of one that fell over by itself is the caller's to look at before. */
   async stop(): Promise<void> {
-    await Promise.all(this.#processes.map((each) => each.end('SIGKILL')));
+    // One that is still starting when another one failed must not be left behind.
+    const started = await Promise.allSettled(this.#processes);
+    await Promise.all(started.map((each) => each.status === 'fulfilled' && each.value.end('SIGKILL')));
     this.store.disconnect();
     await Promise.all([this.simulator.stop(), this.redis.stop(), this.config.remove()]);
   }
