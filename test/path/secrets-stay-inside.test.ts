@@ -36,7 +36,11 @@ beforeAll(async () => {
   const settings = testSettings(simulator.url, {
     jobs: { attempts_max: 2, await_max_seconds: 5 },
     // The calls that follow the faults must be sent all the same.
-    providers: { openai: { pools: { chat: { breaker: { failures_max: 100_000, billing_probe_ms: 100 } } } } },
+    providers: {
+      openai: {
+        pools: { chat: { breaker: { failures_max: 100_000, billing_probe_ms: 100, probe_ms: 100 } } },
+      },
+    },
   });
   // No redaction here: what is never logged needs none.
   const common = {

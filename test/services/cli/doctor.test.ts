@@ -8,8 +8,9 @@ import { settingsSchema } from '#config/schema.ts';
 import { ownPresence } from '#shared/kernel/process-presence.ts';
 import { runCli } from '#test/harness/cli.ts';
 import { type ConfigFile, writeConfiguration } from '#test/harness/processes.ts';
-import { freePort, RedisProcess } from '#test/harness/redis-process.ts';
+import { RedisProcess } from '#test/harness/redis-process.ts';
 import { testConfiguration } from '#test/harness/test-settings.ts';
+import { freePort } from '../../../loadtest/cluster/free-port.ts';
 import { checkCeilings } from '../../../services/cli/doctor/check-ceilings.ts';
 import { checkNode } from '../../../services/cli/doctor/check-machine.ts';
 
