@@ -68,7 +68,8 @@ export class FaultSystem {
   async stop(): Promise<void> {
     // One that is still starting when another one failed must not be left behind.
     const started = await Promise.allSettled(this.#processes);
-    await Promise.all(started.map((each) => each.status === 'fulfilled' && each.value.end('SIGKILL')));
+    const running = started.flatMap((each) => (each.status === 'fulfilled' ? [each.value] : []));
+    await Promise.all(running.map((each) => each.end('SIGKILL')));
     this.store.disconnect();
     await Promise.all([this.simulator.stop(), this.redis.stop(), this.config.remove()]);
   }

@@ -38,7 +38,7 @@ beforeAll(async () => {
     // The calls that follow the faults must be sent all the same.
     providers: {
       openai: {
-        pools: { chat: { breaker: { failures_max: 100_000, billing_probe_ms: 100, probe_ms: 100 } } },
+        pools: { chat: { breaker: { open_ms: 10, open_max_ms: 10, probe_ms: 100, billing_probe_ms: 100 } } },
       },
     },
   });
