@@ -4,7 +4,7 @@ import { poolSchema } from './pool-schema.ts';
 import { operationsSchema, redisSchema, reloadSchema, simulatorSchema } from './process-schema.ts';
 import { count, milliseconds, name, port, seconds } from './setting-types.ts';
 import { socketsSchema } from './socket-schema.ts';
-import { blobsSchema, filesSchema } from './storage-schema.ts';
+import { blobsSchema, filesSchema, payloadsSchema } from './storage-schema.ts';
 import { repliesSchema, streamsSchema } from './stream-schema.ts';
 import { webhooksSchema } from './webhook-schema.ts';
 
@@ -263,6 +263,15 @@ const customerSchema = z.strictObject({
     'Calls of this tenant that may run at once in one pool; 0: any number.',
   ),
   max_queue_depth: count(100_000, 1, 10_000_000, 'Calls of this tenant that may wait at once.'),
+  retention_seconds: z
+    .number()
+    .int()
+    .min(60)
+    .max(30 * daySeconds)
+    .optional()
+    .describe(
+      'How long finished jobs of this tenant can be read; an Idempotency-Key is free again when its job is gone. Unset: as `jobs` says. Seconds.',
+    ),
   keys: z
     .array(
       z.strictObject({
@@ -321,6 +330,7 @@ export const settingsSchema = z.strictObject({
   blobs: blobsSchema,
   batches: batchesSchema,
   files: filesSchema,
+  payloads: payloadsSchema,
   streams: streamsSchema,
   sockets: socketsSchema,
   workers: workersSchema,

@@ -42,6 +42,30 @@ export const blobsSchema = z
   })
   .prefault({});
 
+/** Bodies of calls and answers that lie in the blob store instead of in the record of their job. */
+export const payloadsSchema = z
+  .strictObject({
+    inline_max_bytes: count(
+      262_144,
+      1_024,
+      67_108_864,
+      'Largest body of a call or an answer that lies in Redis; a larger one lies in the blob store, which all processes must share then.',
+    ),
+    fallback_max_bytes: count(
+      33_554_432,
+      0,
+      268_435_456,
+      'Largest answer that goes into Redis all the same when the blob store is away as its job ends; a larger one waits for the store, up to `workers.settle_retry_max_ms`.',
+    ),
+    store_wait_ms: milliseconds(
+      5_000,
+      10,
+      60_000,
+      'How long a worker asks a blob store that is away again before it gives a call back unsent, or puts its answer into Redis.',
+    ),
+  })
+  .prefault({});
+
 /** Files that tenants upload, and those that their batches write. */
 export const filesSchema = z
   .strictObject({
@@ -72,7 +96,7 @@ export const filesSchema = z
       2 * 3_600,
       1,
       30 * daySeconds,
-      'Age at which a blob that no record names is removed; longer than any upload takes.',
+      'Age at which a blob that no record names is removed; longer than any upload takes, and than `workers.settle_retry_max_ms`.',
     ),
   })
   .prefault({});

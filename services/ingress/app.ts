@@ -5,6 +5,7 @@ import type { Settings } from '#config/schema.ts';
 import { BatchStore } from '#shared/batches/batch-store.ts';
 import { FileStore } from '#shared/batches/file-store.ts';
 import { openBlobs } from '#shared/blobs/open-blobs.ts';
+import { PayloadBlobs } from '#shared/blobs/payload-blobs.ts';
 import { DeliveryStore } from '#shared/deliveries/delivery-store.ts';
 import { EndpointStore } from '#shared/deliveries/endpoint-store.ts';
 import { plainSecrets } from '#shared/deliveries/secret-box.ts';
@@ -126,7 +127,10 @@ async function buildParts(
   const { live, metrics, clock, log } = options;
   const settings = live.current;
   const telemetry = await queueTelemetry(settings.telemetry);
-  const jobs = new JobStore(redis, settings.jobs);
+  const blobs = await openBlobs(settings);
+  const large = new PayloadBlobs(blobs, settings.payloads.inline_max_bytes);
+  const retentionSecondsOf = (tenant: string) => live.current.customers[tenant]?.retention_seconds;
+  const jobs = new JobStore(redis, settings.jobs, { large, retentionSecondsOf });
   const queues = new PoolQueues({ live, connection: redis, clock, telemetry });
   const onError: OnError = (part) => (error) => {
     metrics.backgroundErrors.inc({ part });
@@ -168,7 +172,7 @@ async function buildParts(
     tickets: new SocketTickets(redis, settings.sockets.ticket_ms),
     files: new FileStore(redis),
     batches: new BatchStore(redis),
-    blobs: await openBlobs(settings),
+    blobs,
     endpoints: new EndpointStore({ redis, settings: settings.webhooks, secrets: plainSecrets }),
     deliveries: new DeliveryStore(redis, settings.webhooks),
     queueOf: (provider, pool) => queues.of({ provider, pool }),

@@ -45,7 +45,7 @@ export async function cancelWaiting(
   if (!job) return false;
   const subject = { ...job, jobId, attempts: job.attempt, queueMs: 0, providerMs: 0 };
   const settlement = errorSettlement(subject, 'cancelled', new SluiceError('cancelled'));
-  const settled = await jobs.settle({ ...settlement, onlyWaiting: true });
+  const settled = await jobs.settle({ ...settlement, onlyWaiting: true, requestBlob: job.requestBlob });
   if (settled.kind !== 'settled') return false;
   await announce(redis, settings.replies, settled.waiters, settlement.head, settlement.body);
   // Without its ticket the job takes no place in the queue; should this fail, `begin` finds the job settled.

@@ -2,6 +2,7 @@ import type { Settings } from '#config/schema.ts';
 import type { BatchStore } from '#shared/batches/batch-store.ts';
 import type { FileStore } from '#shared/batches/file-store.ts';
 import { type BlobKind, type BlobStore, blobKinds } from '#shared/blobs/blob-store.ts';
+import type { JobStore } from '#shared/jobs/job-store.ts';
 import type { Clock } from '#shared/kernel/clock.ts';
 import type { Service } from '#shared/kernel/lifecycle.ts';
 import type { RedisConnection } from '#shared/redis/connection.ts';
@@ -16,11 +17,16 @@ export interface SweepBlobsParts {
   redis: RedisConnection;
   files: FileStore;
   batches: BatchStore;
+  jobs: JobStore;
   blobs: BlobStore;
   clock: Clock;
 }
 
 const leasePeriods = 3;
+/** Batches of ended answers one sweep removes per tenant. */
+const roundsMax = 20;
+/** An answer whose job has not ended after all is looked at again after this long. */
+const notedAgainMs = 3_600_000;
 
 /** Removes files whose time has come, and blobs that no record names; one process does it for all. */
 export class BlobSweeper implements Service {
@@ -64,6 +70,7 @@ export class BlobSweeper implements Service {
     for (const tenant of Object.keys(settings.customers)) {
       if (this.#stop.signal.aborted) return;
       await this.#dropExpired(tenant);
+      await this.#dropEnded(tenant);
       for (const kind of blobKinds) await this.#dropOrphans(tenant, kind, oldMs);
     }
   }
@@ -84,6 +91,25 @@ export class BlobSweeper implements Service {
       const file = await files.view(tenant, id);
       const answer = await files.drop(tenant, id, true);
       if (file && answer === 'dropped') await removeBytes(this.#parts, file);
+    }
+  }
+
+  /** Large answers end with the records that name them. */
+  async #dropEnded(tenant: string): Promise<void> {
+    const { jobs, settings } = this.#parts;
+    const { bodies } = jobs;
+    for (let round = 0; round < roundsMax && !this.#stop.signal.aborted; round++) {
+      const names = await bodies.ended(tenant, settings.files.sweep_batch);
+      for (const name of names) {
+        const neededMs = await bodies.neededMs(tenant, name);
+        if (neededMs > 0) {
+          await bodies.noteEnd(tenant, name, Math.min(neededMs, notedAgainMs));
+          continue;
+        }
+        await bodies.remove(tenant, name);
+        await bodies.forgetExpiry(tenant, name);
+      }
+      if (names.length < settings.files.sweep_batch) return;
     }
   }
 
@@ -109,7 +135,7 @@ export class BlobSweeper implements Service {
       case 'batches':
         return isPiece(this.#parts, tenant, name);
       case 'payloads':
-        return true;
+        return (await this.#parts.jobs.bodies.neededMs(tenant, name)) > 0;
     }
   }
 }

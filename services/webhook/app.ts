@@ -1,5 +1,7 @@
 import type { Settings } from '#config/schema.ts';
 import { BatchStore } from '#shared/batches/batch-store.ts';
+import { openBlobs } from '#shared/blobs/open-blobs.ts';
+import { PayloadBlobs } from '#shared/blobs/payload-blobs.ts';
 import { DeliveryStore } from '#shared/deliveries/delivery-store.ts';
 import { EndpointStore } from '#shared/deliveries/endpoint-store.ts';
 import { plainSecrets } from '#shared/deliveries/secret-box.ts';
@@ -48,12 +50,16 @@ export function createWebhookApp(options: WebhookAppOptions): WebhookApp {
   return {
     name: 'webhook',
     probe: async () => void (await redis.set(keys.readiness(processId), '1', 'PX', readinessTtlMs)),
-    start: () => lifecycle.start(buildServices(options, processId, redis)),
+    start: async () => lifecycle.start(await buildServices(options, processId, redis)),
     stop: () => lifecycle.stop(),
   };
 }
 
-function buildServices(options: WebhookAppOptions, processId: string, redis: RedisConnection): Service[] {
+async function buildServices(
+  options: WebhookAppOptions,
+  processId: string,
+  redis: RedisConnection,
+): Promise<Service[]> {
   const { settings, redisUrl, log, metrics, clock, random } = options;
   const queueRedis = openRedis(redisUrl, settings.redis, 'queue', `${processId}-queue`);
   const subscriber = openRedis(redisUrl, settings.redis, 'blocking', `${processId}-outbox`);
@@ -81,9 +87,10 @@ function buildServices(options: WebhookAppOptions, processId: string, redis: Red
     handle: (held) => deliver(parts, held),
     onError,
   });
+  const large = new PayloadBlobs(await openBlobs(settings), settings.payloads.inline_max_bytes);
   const outbox = new OutboxLoop({
     ...{ deliveries, endpoints, queue, settings, metrics, clock, onError, subscriber },
-    jobs: new JobStore(redis, settings.jobs),
+    jobs: new JobStore(redis, settings.jobs, { large }),
     batches: new BatchStore(redis),
   });
   const reclaimer = new DeliveryReclaimer({

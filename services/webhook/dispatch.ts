@@ -5,6 +5,7 @@ import type { DeliveryStore, Message } from '#shared/deliveries/delivery-store.t
 import type { EndpointStore } from '#shared/deliveries/endpoint-store.ts';
 import { messageBody } from '#shared/deliveries/message-body.ts';
 import { deliveryIdOf, isEndpointId, partsOfDelivery } from '#shared/deliveries/webhook-ids.ts';
+import { recordLifeMs } from '#shared/jobs/job-record.ts';
 import type { JobStore } from '#shared/jobs/job-store.ts';
 import type { PoolQueue } from '#shared/queue/pool-queue.ts';
 import type { Metrics } from '#shared/telemetry/metrics.ts';
@@ -74,8 +75,8 @@ async function hasBody(
       ? await bodyOfJob(parts, tenant, message)
       : await bodyOfBatch(parts, tenant, message);
   if (!body) return false;
-  const { retention_seconds, idempotency_seconds } = parts.settings.jobs;
-  const recordMs = Math.max(retention_seconds, idempotency_seconds) * 1_000;
+  const { jobs, customers } = parts.settings;
+  const recordMs = recordLifeMs(jobs, customers[tenant]?.retention_seconds);
   await parts.deliveries.prepare(tenant, messageId, message.job, body, recordMs);
   return true;
 }

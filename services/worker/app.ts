@@ -1,5 +1,8 @@
 import type { Settings } from '#config/schema.ts';
-import { JobStore, recordLifeMs } from '#shared/jobs/job-store.ts';
+import { openBlobs } from '#shared/blobs/open-blobs.ts';
+import { PayloadBlobs } from '#shared/blobs/payload-blobs.ts';
+import { recordLifeMs } from '#shared/jobs/job-record.ts';
+import { JobStore } from '#shared/jobs/job-store.ts';
 import type { Clock } from '#shared/kernel/clock.ts';
 import { describeError } from '#shared/kernel/errors.ts';
 import { newId } from '#shared/kernel/ids.ts';
@@ -23,6 +26,7 @@ import { RemovedPools } from './removed-pools.ts';
 import { ServePools } from './serve-pools.ts';
 import { OutcomeSettler } from './settle-outcome.ts';
 import { StoreRetry } from './store-retry.ts';
+import { StoredBodies } from './stored-bodies.ts';
 import type { DeltaLogParts } from './streams/delta-log.ts';
 import { StreamedAttempts } from './streams/streamed-attempts.ts';
 import { SuspectPlace } from './suspect-place.ts';
@@ -74,7 +78,8 @@ async function buildServices(
   const subscriber = openRedis(redisUrl, settings.redis, 'blocking', `${workerId}-cancel`);
   const connections = openConnections([redis, queueRedis, subscriber], settings.redis, log);
   const telemetry = await queueTelemetry(settings.telemetry);
-  const jobs = new JobStore(redis, settings.jobs);
+  const storing = await openStoring(options, redis);
+  const { jobs, storeRetry, storedBodies } = storing;
   const onError = (part: string) => (error: unknown) => {
     metrics.backgroundErrors.inc({ part });
     log.warn({ part, reason: describeError(error) }, 'background error');
@@ -89,12 +94,12 @@ async function buildServices(
     graceMs: settings.jobs.takeover_grace_ms,
     onError: onError('leases'),
   });
-  const storeRetry = new StoreRetry({ clock, metrics, maxMs: settings.workers.settle_retry_max_ms });
-  const settler = new OutcomeSettler({ jobs, redis, metrics, log, storeRetry, replies: settings.replies });
+  const { replies } = settings;
+  const settler = new OutcomeSettler({ jobs, redis, metrics, log, storeRetry, storedBodies, replies });
   const suspects = new SuspectPlace();
   const streams = streamedAttempts(options, redis, onError('streams'));
   const queues = new PoolQueues({ live, connection: redis, clock, telemetry });
-  const shared = { workerId, jobs, leases, settler, storeRetry, suspects, streams, metrics, clock };
+  const shared = { workerId, ...storing, leases, settler, suspects, streams, metrics, clock };
   const news = new PoolNews(subscriber, onError('pool news'));
   const pools = new ServePools({
     live,
@@ -130,6 +135,17 @@ async function buildServices(
     onError: onError('fairness'),
   });
   return [connections, leases, news, queues, mendingService(mending, () => pools.idle), fairness, pools];
+}
+
+/** The records of jobs, their large bodies, and how both are asked again. */
+async function openStoring({ live, clock, metrics }: WorkerAppOptions, redis: RedisConnection) {
+  const { jobs: settings, payloads, workers, ...rest } = live.current;
+  const large = new PayloadBlobs(await openBlobs(rest), payloads.inline_max_bytes);
+  const retentionSecondsOf = (tenant: string) => live.current.customers[tenant]?.retention_seconds;
+  const jobs = new JobStore(redis, settings, { large, retentionSecondsOf });
+  const storeRetry = new StoreRetry({ clock, metrics, maxMs: workers.settle_retry_max_ms });
+  const storedBodies = new StoredBodies({ bodies: jobs.bodies, settings: payloads, clock, storeRetry });
+  return { jobs, storeRetry, storedBodies };
 }
 
 /** Where streamed answers go while they are made. */

@@ -19,6 +19,7 @@ import type { LimitWatch } from './limits/limit-watch.ts';
 import type { SendWindow } from './send-window.ts';
 import { answerOf, type Ending, failureOf, type OutcomeSettler } from './settle-outcome.ts';
 import type { StoreRetry } from './store-retry.ts';
+import type { StoredBodies } from './stored-bodies.ts';
 import type { ProviderStream } from './streams/provider-stream.ts';
 import type { StreamedAttempts } from './streams/streamed-attempts.ts';
 import type { SuspectPlace } from './suspect-place.ts';
@@ -32,6 +33,7 @@ export interface RunJobParts {
   leases: LeaseKeeper;
   settler: OutcomeSettler;
   storeRetry: StoreRetry;
+  storedBodies: StoredBodies;
   suspects: SuspectPlace;
   sendWindow: SendWindow;
   limitWatch: LimitWatch;
@@ -51,6 +53,8 @@ const unsent: Verdict = { kind: 'back', unused: 'all' };
 const newerTicketDelayMs = 30_000;
 /** Pause before a grant for a credential that this process does not know goes back: its configuration may be on its way. */
 const unknownCredentialPauseMs = 200;
+/** Pause of a job whose request cannot be read because the blob store is away. */
+const bodyAwayPauseMs = 5_000;
 /** Pause of a job that must wait until the suspect before it is done. */
 const suspectPauseMs = 500;
 
@@ -130,7 +134,9 @@ async function afterBegin(parts: RunJobParts, held: HeldTicket, begun: Begun): P
   const { settings } = parts;
   switch (begun.kind) {
     case 'begun':
-      return runBegun(parts, held, begun.job);
+      return begun.job.requestBlob === undefined
+        ? runBegun(parts, held, begun.job)
+        : runStored(parts, held, begun.job, begun.job.requestBlob);
     case 'busy':
       return later(Math.min(begun.remainingMs, settings.busy_recheck_ms));
     case 'early':
@@ -158,6 +164,21 @@ async function endUnstarted(
 ): Promise<Verdict> {
   await settler.settleUnstarted(ticket.tenant, ticket.job, id, ending);
   return done;
+}
+
+/** A job whose request is kept outside of its record: nothing is sent, and nothing lost, when it cannot be read. */
+async function runStored(
+  parts: RunJobParts,
+  held: HeldTicket,
+  job: BegunJob,
+  blob: string,
+): Promise<Verdict> {
+  const request = await parts.storedBodies.request(held.ticket.tenant, blob);
+  if (request === 'gone')
+    return endUnstarted(parts, held, failureOf('failed', 'body_gone', { part: 'body' }));
+  if (request !== 'away') return runBegun(parts, held, { ...job, body: request.body });
+  await giveBack(parts, held);
+  return later(bodyAwayPauseMs);
 }
 
 async function runBegun(parts: RunJobParts, held: HeldTicket, job: BegunJob): Promise<Verdict> {

@@ -11,6 +11,7 @@ import type { Logger } from '#shared/telemetry/logger.ts';
 import type { Metrics } from '#shared/telemetry/metrics.ts';
 import type { ProviderResponse } from './http/provider-client.ts';
 import type { StoreRetry } from './store-retry.ts';
+import type { StoredBodies } from './stored-bodies.ts';
 
 /** How a job ends: with an answer of the provider, or with an error of ours. */
 export type Ending =
@@ -45,6 +46,7 @@ export interface OutcomeSettlerOptions {
   redis: RedisConnection;
   replies: Settings['replies'];
   storeRetry: StoreRetry;
+  storedBodies: StoredBodies;
   metrics: Metrics;
   log: Logger;
 }
@@ -87,7 +89,10 @@ export class OutcomeSettler {
       ...timing,
     };
     const holder = ending.state === 'succeeded' ? undefined : token;
-    return this.#settleAndTell({ ...settlementOf(subject, ending, attempt), holder }, id);
+    const settlement = settlementOf(subject, ending, attempt);
+    // Durable before the record names it.
+    const bodyBlob = await this.#options.storedBodies.keepAnswer(tenant, jobId, settlement.body);
+    return this.#settleAndTell({ ...settlement, holder, bodyBlob, requestBlob: job.requestBlob }, id);
   }
 
   /** Settles a job for which no request is under way: it never began, or the worker that ran it was lost. */
@@ -98,7 +103,8 @@ export class OutcomeSettler {
     const subject = { ...view, jobId, attempts: view.attempt, queueMs: 0, providerMs: 0 };
     // A job that expired or was cancelled may have begun elsewhere by now.
     const onlyWaiting = view.state === 'queued';
-    await this.#settleAndTell({ ...settlementOf(subject, ending, undefined), onlyWaiting }, id);
+    const settlement = settlementOf(subject, ending, undefined);
+    await this.#settleAndTell({ ...settlement, onlyWaiting, requestBlob: view.requestBlob }, id);
   }
 
   async #settleAndTell(settlement: Settlement, id: PoolId): Promise<boolean> {

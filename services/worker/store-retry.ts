@@ -9,6 +9,7 @@ export interface StoreRetryOptions {
   maxMs: number;
 }
 
+const passingErrors: ReadonlySet<string> = new Set(['store_unavailable', 'blobs_unavailable']);
 const firstPauseMs = 50;
 const longestPauseMs = 2_000;
 
@@ -31,7 +32,7 @@ export class StoreRetry {
       try {
         return await step();
       } catch (error) {
-        const passing = error instanceof SluiceError && error.code === 'store_unavailable';
+        const passing = error instanceof SluiceError && passingErrors.has(error.code);
         if (!passing || clock.monotonicMs() > giveUpAt) throw error;
         metrics.settleRetries.inc();
         await clock.sleep(pauseMs);

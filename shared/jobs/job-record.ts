@@ -1,3 +1,4 @@
+import type { JobSettings } from '#config/schema.ts';
 import {
   type Attempt,
   attemptSchema,
@@ -34,6 +35,7 @@ export const viewFields = [
   'notBeforeMs',
   'tokens',
   'webhook',
+  'requestBlob',
 ] as const;
 
 /** One job as it stands. Times are milliseconds since the epoch by Redis' clock. */
@@ -65,6 +67,8 @@ export interface JobView {
   tokens: TokenEstimate;
   /** Endpoint or URL that hears of the end of this job, beside those that subscribed. */
   webhook: string | undefined;
+  /** Under which its request is kept when it is too large for the record. */
+  requestBlob: string | undefined;
 }
 
 type Values = Record<(typeof viewFields)[number], string | null>;
@@ -106,6 +110,7 @@ export function viewOf(tenant: string, id: string, values: readonly (string | nu
     delivery: field.delivery as Delivery,
     tokens: jsonOr<TokenEstimate>(field.tokens) ?? { input: 0, output: 0, max: 0, linear: 0 },
     webhook: field.webhook ?? undefined,
+    requestBlob: field.requestBlob ?? undefined,
   };
 }
 
@@ -115,7 +120,9 @@ export interface BegunJob {
   nowMs: number;
   endpoint: JobRequest['endpoint'];
   model: string;
+  /** Empty when it is kept under `requestBlob`. */
   body: string;
+  requestBlob: string | undefined;
   headers: Record<string, string>;
   createdMs: number;
   startedMs: number;
@@ -137,11 +144,12 @@ export const begunFields = [
   'delivery',
   'stream',
   'followers',
+  'requestBlob',
 ] as const;
 
 /** What `begin` granted: `values` are the time of the first start and `begunFields`. */
 export function begunJobOf(attempt: number, nowMs: number, values: readonly string[]): BegunJob {
-  const [startedMs, endpoint, model, body, headers, createdMs, refusals, delivery, stream, followers] =
+  const [startedMs, endpoint, model, body, headers, createdMs, refusals, delivery, stream, followers, blob] =
     values;
   return {
     attempt,
@@ -149,6 +157,7 @@ export function begunJobOf(attempt: number, nowMs: number, values: readonly stri
     endpoint: endpoint as BegunJob['endpoint'],
     model: model!,
     body: body!,
+    requestBlob: blob || undefined,
     headers: JSON.parse(headers!) as Record<string, string>,
     createdMs: Number(createdMs),
     startedMs: Number(startedMs),
@@ -159,8 +168,12 @@ export function begunJobOf(attempt: number, nowMs: number, values: readonly stri
   };
 }
 
-/** The fields accept writes, flat. */
-export function requestFields(request: JobRequest, runAtMs: number | undefined): string[] {
+/** The fields accept writes, flat; `blob`: where the body is, when it is not among them. */
+export function requestFields(
+  request: JobRequest,
+  runAtMs: number | undefined,
+  blob: string | undefined,
+): string[] {
   return [
     'endpoint',
     request.endpoint,
@@ -171,7 +184,7 @@ export function requestFields(request: JobRequest, runAtMs: number | undefined):
     'pool',
     request.pool,
     'request',
-    request.body,
+    blob === undefined ? request.body : '',
     'headers',
     JSON.stringify(request.headers),
     'priority',
@@ -185,5 +198,22 @@ export function requestFields(request: JobRequest, runAtMs: number | undefined):
     ...(request.stream === undefined ? [] : ['stream', request.stream]),
     ...(request.webhook === undefined ? [] : ['webhook', request.webhook]),
     ...(runAtMs === undefined ? [] : ['runAtMs', String(runAtMs)]),
+    ...(blob === undefined ? [] : ['requestBlob', blob]),
   ];
 }
+
+/** The row of the ledger that an attempt of a job leaves, flat. */
+export function ledgerRow(
+  { job, provider, model }: OutcomeHead,
+  attempt: Attempt | undefined,
+  { inputTokens, outputTokens }: Usage,
+): (string | number)[] {
+  const subject = ['job', job, 'attempt', attempt?.attempt ?? 0, 'provider', provider, 'model', model];
+  return [...subject, 'inputTokens', inputTokens, 'outputTokens', outputTokens];
+}
+
+/** How long the record of an ended job is kept: as its tenant says, or for as long as its Idempotency-Key points to it. */
+export const recordLifeMs = (
+  jobs: Pick<JobSettings, 'retention_seconds' | 'idempotency_seconds'>,
+  tenantSeconds?: number,
+) => (tenantSeconds ?? Math.max(jobs.retention_seconds, jobs.idempotency_seconds)) * 1_000;

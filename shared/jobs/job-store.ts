@@ -13,16 +13,20 @@ import { type RedisConnection, storeError } from '#shared/redis/connection.ts';
 import { keys } from '#shared/redis/keys.ts';
 import { runScript } from '#shared/redis/script.ts';
 import { formatLearned, learnedField, untaught } from '#shared/tokens/learned.ts';
+import { JobBodies, type LargeBodies } from './job-bodies.ts';
 import {
   type BegunJob,
   begunFields,
   begunJobOf,
   type JobView,
+  ledgerRow,
+  recordLifeMs,
   requestFields,
   viewFields,
   viewOf,
 } from './job-record.ts';
 import * as scripts from './scripts.ts';
+import { outcomeFields, outcomeOf, type StoredHead } from './stored-outcome.ts';
 
 export type { BegunJob } from './job-record.ts';
 
@@ -92,6 +96,10 @@ export interface Settlement {
   body: Buffer;
   usage: Usage | undefined;
   attempt: Attempt | undefined;
+  /** Under which the body is kept outside of the record, if it is. */
+  bodyBlob?: string | undefined;
+  /** Under which the request of the job is kept; it is not needed after this. */
+  requestBlob?: string | undefined;
   /** End the job only while this token holds its lease; undefined: first come, first served. */
   holder?: string | undefined;
   /** End the job only if no worker runs it. */
@@ -106,26 +114,35 @@ export type Settled =
 
 const untaughtText = formatLearned(untaught);
 
-/** How long the record of an ended job is kept: for as long as its Idempotency-Key points to it. */
-export const recordLifeMs = (jobs: Pick<JobSettings, 'retention_seconds' | 'idempotency_seconds'>) =>
-  Math.max(jobs.retention_seconds, jobs.idempotency_seconds) * 1_000;
+export interface JobStoreOptions {
+  /** Fixed "now" for tests; empty means Redis time. */
+  suppliedNowMs?: () => number | '';
+  /** Undefined: bodies of every size lie in their records. */
+  large?: LargeBodies;
+  /** How long a tenant wants its results kept, if it says so. */
+  retentionSecondsOf?: (tenant: string) => number | undefined;
+}
 
 export class JobStore {
   readonly #redis: RedisConnection;
   readonly #settings: JobSettings;
-  /** Fixed "now" for tests; empty means Redis time. */
   readonly #suppliedNowMs: () => number | '';
+  readonly #retentionSecondsOf: (tenant: string) => number | undefined;
   readonly #knownTenants = new Set<string>();
+  readonly bodies: JobBodies;
 
-  constructor(redis: RedisConnection, settings: JobSettings, suppliedNowMs: () => number | '' = () => '') {
+  constructor(redis: RedisConnection, settings: JobSettings, options: JobStoreOptions = {}) {
     this.#redis = redis;
     this.#settings = settings;
-    this.#suppliedNowMs = suppliedNowMs;
+    this.#suppliedNowMs = options.suppliedNowMs ?? (() => '');
+    this.#retentionSecondsOf = options.retentionSecondsOf ?? (() => undefined);
+    this.bodies = new JobBodies(redis, options.large);
   }
 
   async accept(options: AcceptOptions): Promise<Accepted> {
     const { tenant, jobId, idempotency } = options;
     await this.#registerTenant(tenant);
+    const blob = await this.bodies.keep(tenant, jobId, 'request', options.request.body);
     const [kind, detail, latestMs] = await runScript(this.#redis, scripts.acceptScript, {
       keys: {
         record: keys.job(tenant, jobId),
@@ -146,10 +163,11 @@ export class JobStore {
         firstLookMs: this.#settings.sweep_first_ms,
       },
       rest: [
-        ...requestFields(options.request, options.runAtMs),
+        ...requestFields(options.request, options.runAtMs, blob),
         ...(options.follows ? ['followers', options.waiter ?? ''] : []),
       ],
     });
+    if (blob && kind !== 'accepted') this.bodies.drop(tenant, blob);
     if (kind === 'queue_full') return { kind, depth: detail };
     return kind === 'accepted' ? { kind, jobId: detail, deadlineMs: latestMs } : { kind, jobId: detail };
   }
@@ -234,9 +252,12 @@ export class JobStore {
   }
 
   async settle(settlement: Settlement): Promise<Settled> {
-    const { tenant, head, usage, attempt } = settlement;
+    const { tenant, usage, attempt, bodyBlob, requestBlob } = settlement;
+    const head: StoredHead = bodyBlob === undefined ? settlement.head : { ...settlement.head, bodyBlob };
+    const retentionMs = recordLifeMs(this.#settings, this.#retentionSecondsOf(tenant));
     const teaches = usage !== undefined && settlement.state === 'succeeded';
     const messageId = messageIdOf(head.job);
+    if (bodyBlob !== undefined) await this.bodies.noteEnd(tenant, bodyBlob, retentionMs);
     const [kind, detail] = await runScript(this.#redis, scripts.settleScript, {
       keys: {
         record: keys.job(tenant, head.job),
@@ -260,9 +281,9 @@ export class JobStore {
         holder: settlement.holder ?? '',
         state: settlement.state,
         onlyWaiting: settlement.onlyWaiting ? '1' : '0',
-        retentionMs: recordLifeMs(this.#settings),
+        retentionMs,
         head: JSON.stringify(head),
-        body: settlement.body,
+        body: bodyBlob === undefined ? settlement.body : '',
         usage: usage ? JSON.stringify(usage) : '',
         attemptRow: attempt ? JSON.stringify(attempt) : '',
         ledgerRowsMax: this.#settings.ledger_rows_max,
@@ -272,23 +293,10 @@ export class JobStore {
         untaught: untaughtText,
         learnedMax: this.#settings.learned_models_max,
       },
-      rest: usage
-        ? [
-            'job',
-            head.job,
-            'attempt',
-            attempt?.attempt ?? 0,
-            'provider',
-            head.provider,
-            'model',
-            head.model,
-            'inputTokens',
-            usage.inputTokens,
-            'outputTokens',
-            usage.outputTokens,
-          ]
-        : [],
+      rest: usage ? ledgerRow(head, attempt, usage) : [],
     });
+    if (requestBlob !== undefined && (kind === 'settled' || kind === 'already'))
+      this.bodies.drop(tenant, requestBlob);
     if (kind === 'settled') return { kind, waiters: detail!.split(' ').filter(Boolean) };
     if (kind === 'running') return { kind, owner: detail! };
     if (kind === 'already') return { kind, state: detail as TerminalState };
@@ -329,13 +337,8 @@ export class JobStore {
 
   /** The outcome of an ended job; undefined while it has none. */
   async outcome(tenant: string, jobId: string): Promise<Outcome | undefined> {
-    const [head, body] = await this.#ask(this.#redis.hmgetBuffer(keys.job(tenant, jobId), 'head', 'body'));
-    return head && body ? { head: JSON.parse(head.toString()) as OutcomeHead, body } : undefined;
-  }
-
-  /** The payload of a job that has not ended. */
-  async payload(tenant: string, jobId: string): Promise<string | undefined> {
-    return (await this.#ask(this.#redis.hget(keys.job(tenant, jobId), 'request'))) ?? undefined;
+    const stored = await this.#ask(this.#redis.hmgetBuffer(keys.job(tenant, jobId), ...outcomeFields));
+    return outcomeOf(this.bodies, tenant, stored);
   }
 
   tenants(): Promise<string[]> {

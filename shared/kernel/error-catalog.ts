@@ -271,7 +271,14 @@ export const errorCatalog = {
   },
   blobs_unavailable: {
     ...unavailable,
-    sentence: 'The place where files are kept cannot be used right now.',
+    sentence: 'The place where files and large bodies are kept cannot be used right now.',
+  },
+  body_gone: {
+    status: 500,
+    type: 'server_error',
+    anthropicType: 'api_error',
+    retryable: false,
+    sentence: 'The {part} of this job is no longer in the place where large bodies are kept.',
   },
   too_many_uploads: { ...unavailable, sentence: 'This server already takes {limit} uploads.' },
   too_many_sockets: {

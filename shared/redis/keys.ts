@@ -19,6 +19,8 @@ export const keys = {
   learned: (tenant: string) => `sl:{${tenant}}:learned`,
   /** Stream: ledger rows. */
   ledger: (tenant: string) => `sl:{${tenant}}:ledger`,
+  /** Sorted set of bodies kept outside of their records, by the time the record ends. */
+  bodyExpiry: (tenant: string) => `sl:{${tenant}}:body-expiry`,
   /** Hash: one file. */
   file: (tenant: string, fileId: string) => `sl:{${tenant}}:file:${fileId}`,
   /** Sorted set of file ids by time of creation. */

@@ -203,9 +203,11 @@ interface Looked {
   next: 'wait' | 'look' | 'end';
 }
 
+const passingErrors: ReadonlySet<string> = new Set(['store_unavailable', 'blobs_unavailable']);
+
 /** A store that is away for a while costs a reader time, not its stream: it looks again with the next news or tick. */
 function waitForStore(error: unknown, first: boolean): Looked {
-  const passes = error instanceof SluiceError && error.code === 'store_unavailable';
+  const passes = error instanceof SluiceError && passingErrors.has(error.code);
   if (first || !passes) throw error;
   return { events: [], next: 'wait' };
 }

@@ -19,7 +19,7 @@ beforeAll(async () => {
   jobs = new JobStore(
     redis,
     testSettings('http://127.0.0.1:1', { jobs: { lease_ms: 2_000, crashes_max: 3 } }).jobs,
-    () => nowMs,
+    { suppliedNowMs: () => nowMs },
   );
 });
 afterAll(async () => {

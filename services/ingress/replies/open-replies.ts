@@ -1,5 +1,6 @@
 import type { Settings } from '#config/schema.ts';
-import { type JobStore, recordLifeMs } from '#shared/jobs/job-store.ts';
+import { recordLifeMs } from '#shared/jobs/job-record.ts';
+import type { JobStore } from '#shared/jobs/job-store.ts';
 import type { Clock } from '#shared/kernel/clock.ts';
 import type { Service } from '#shared/kernel/lifecycle.ts';
 import type { RedisConnection } from '#shared/redis/connection.ts';

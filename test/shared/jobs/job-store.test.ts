@@ -72,7 +72,7 @@ class Pair {
   readonly tenant = `tenant${tenants++}`;
   readonly model = new JobModel();
   nowMs = 1_800_000_000_000;
-  readonly #store = new JobStore(redis, settings, () => this.nowMs);
+  readonly #store = new JobStore(redis, settings, { suppliedNowMs: () => this.nowMs });
 
   async accept(
     jobId: string,
@@ -200,7 +200,8 @@ class Pair {
       expect(view.attempts).toHaveLength(job.attempts);
       expect(job.ends.length).toBe(isTerminal(job.state) ? 1 : 0);
       expect((await this.#store.outcome(this.tenant, id))?.body.toString()).toBe(job.ends[0]);
-      expect(await this.#store.payload(this.tenant, id)).toBe(isTerminal(job.state) ? undefined : body);
+      const payload = await redis.hget(keys.job(this.tenant, id), 'request');
+      expect(payload).toBe(isTerminal(job.state) ? null : body);
     }
     const rows = (await redis.xrange(keys.ledger(this.tenant), '-', '+')).map(([, fields]) => fields[1]);
     expect(rows.filter((kind) => kind === 'settled')).toHaveLength(this.model.settledRows);
