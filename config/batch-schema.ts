@@ -64,6 +64,18 @@ export const batchesSchema = z
       60_000,
       'Longest time a finished line waits for others before it can be read in the partial output.',
     ),
+    failures_max: count(
+      20,
+      1,
+      10_000,
+      'Times in a row, without a line done in between, that driving a batch may fail for a reason that does not pass by itself; then it ends as failed.',
+    ),
+    tenant_gone_ms: milliseconds(
+      60_000,
+      100,
+      daySeconds * 1_000,
+      'How long the tenant of a batch must be missing from the configuration before its batches end as failed.',
+    ),
     retention_seconds: seconds(
       30 * daySeconds,
       60,

@@ -44,6 +44,8 @@ export interface BatchRecord {
   /** When it came into a state it has been in. */
   atMs: Partial<Record<BatchStatus | 'created' | 'expires', number>>;
   counts: { total: number; completed: number; failed: number };
+  /** Of the failed lines: those that were not run because the batch was over. */
+  unrun: number;
   usage: BatchUsage;
   /** What has been written so far. */
   outputBytes: number;
@@ -80,6 +82,7 @@ export function batchOf(tenant: string, id: string, field: Record<string, string
     errors: json<BatchLineError[]>('errors'),
     atMs: Object.fromEntries(atMs),
     counts: { total: number('total'), completed: number('completed'), failed: number('failed') },
+    unrun: number('unrun'),
     usage: {
       inputTokens: number('inputTokens'),
       cachedTokens: number('cachedTokens'),

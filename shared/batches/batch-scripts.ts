@@ -48,6 +48,7 @@ export const appendBatchScript = defineScript({
     'errorBytes',
     'completed',
     'failed',
+    'unrun',
     'inputTokens',
     'cachedTokens',
     'outputTokens',
@@ -57,6 +58,14 @@ export const appendBatchScript = defineScript({
     'linesPerSecond',
   ],
   reply: z.enum(['appended', 'twice', 'lost']),
+  allowOutOfMemory: true,
+});
+
+export const noteFailureScript = defineScript({
+  file: lua('note-failure.lua'),
+  keys: ['batch'],
+  args: ['token'],
+  reply: number,
   allowOutOfMemory: true,
 });
 

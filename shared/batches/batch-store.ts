@@ -56,6 +56,8 @@ export interface Append {
   errors: Piece | undefined;
   completed: number;
   failed: number;
+  /** Of the failed: those that were not run because the batch was over. */
+  unrun: number;
   usage: BatchUsage;
   cursor: { line: number; offset: number };
   linesPerSecond: number;
@@ -197,12 +199,21 @@ export class BatchStore {
         errorBytes: errors?.bytes ?? 0,
         completed: append.completed,
         failed: append.failed,
+        unrun: append.unrun,
         ...usage,
         cursorLine: cursor.line,
         cursorOffset: cursor.offset,
         linesPerSecond: append.linesPerSecond,
       },
       rest: append.lines,
+    });
+  }
+
+  /** How often in a row driving the batch failed, with this time; 0 when another process has it. */
+  noteFailure({ tenant, id, token }: BatchKey): Promise<number> {
+    return runScript(this.#redis, scripts.noteFailureScript, {
+      keys: { batch: keys.batch(tenant, id) },
+      args: { token },
     });
   }
 

@@ -11,19 +11,20 @@ local outputBytes = ARGV[5]
 local errorBytes = ARGV[6]
 local completed = ARGV[7]
 local failed = ARGV[8]
-local inputTokens = ARGV[9]
-local cachedTokens = ARGV[10]
-local outputTokens = ARGV[11]
-local reasoningTokens = ARGV[12]
-local cursorLine = ARGV[13]
-local cursorOffset = ARGV[14]
-local linesPerSecond = ARGV[15]
-local restFrom = 16
+local unrun = ARGV[9]
+local inputTokens = ARGV[10]
+local cachedTokens = ARGV[11]
+local outputTokens = ARGV[12]
+local reasoningTokens = ARGV[13]
+local cursorLine = ARGV[14]
+local cursorOffset = ARGV[15]
+local linesPerSecond = ARGV[16]
+local restFrom = 17
 -- append-batch: the one step by which lines of a batch are done.
 -- Takes the pieces that hold their results into the batch, marks the lines, counts them; all or nothing, each line once.
 -- KEYS  batch, done (bitmap of lines), output, errors (lists of `name bytes`)
 -- ARGV  token, append (id of this step), outputPiece, errorPiece ('' = none), outputBytes, errorBytes, completed, failed,
---       inputTokens, cachedTokens, outputTokens, reasoningTokens, cursorLine, cursorOffset (all before it is done),
+--       unrun (of the failed: not run because the batch was over), inputTokens, cachedTokens, outputTokens, reasoningTokens, cursorLine, cursorOffset (all before it is done),
 --       linesPerSecond; rest = numbers of the lines
 -- reply 'appended' | 'twice' (a line is done already; nothing was changed) | 'lost'
 -- cost  O(lines)
@@ -52,6 +53,7 @@ if errorPiece ~= '' then
 end
 redis.call('HINCRBY', batch, 'completed', completed)
 redis.call('HINCRBY', batch, 'failed', failed)
+redis.call('HINCRBY', batch, 'unrun', unrun)
 redis.call('HINCRBY', batch, 'inputTokens', inputTokens)
 redis.call('HINCRBY', batch, 'cachedTokens', cachedTokens)
 redis.call('HINCRBY', batch, 'outputTokens', outputTokens)

@@ -9,6 +9,8 @@ export interface BatchLeaseOptions {
   clock: Clock;
   leaseMs: number;
   beatMs: number;
+  /** Set when no line may begin any more, whatever the record says. */
+  unrun?: UnrunCode | undefined;
   onError: (error: unknown) => void;
 }
 
@@ -50,6 +52,7 @@ export class BatchLease {
 
   get unrun(): UnrunCode | undefined {
     if (this.#status === 'cancelling') return 'batch_cancelled';
+    if (this.#options.unrun) return this.#options.unrun;
     return this.nowMs() >= this.#expiresMs ? 'batch_expired' : undefined;
   }
 

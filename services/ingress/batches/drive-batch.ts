@@ -6,6 +6,7 @@ import { forgetJobsIn } from '#shared/jobs/ended-jobs.ts';
 import { SluiceError } from '#shared/kernel/errors.ts';
 import type { BatchLease } from './batch-lease.ts';
 import type { DriveParts } from './drive-parts.ts';
+import { type UnrunCode, unrunMessages } from './line-result.ts';
 import type { OpenLines } from './open-lines.ts';
 import { mergePieces } from './pieces.ts';
 import type { LineRules } from './read-line.ts';
@@ -31,8 +32,7 @@ export async function driveBatch(parts: DriveParts, lease: BatchLease, resumed: 
   let batch = resumed;
   if (batch.status === 'validating') {
     const validated = await validate(parts, lease, batch);
-    if (lease.unrun)
-      return endBatch(parts, lease, batch, lease.unrun === 'batch_expired' ? 'expired' : 'cancelled');
+    if (lease.unrun) return endUnrun(parts, lease, batch, lease.unrun);
     if (validated.kind === 'invalid')
       return endBatch(parts, lease, batch, 'failed', ['errors', JSON.stringify(validated.errors)]);
     const fields = ['total', validated.total, 'model', validated.model];
@@ -42,16 +42,45 @@ export async function driveBatch(parts: DriveParts, lease: BatchLease, resumed: 
   const validatedOnce = batch.atMs.in_progress !== undefined;
   if (validatedOnce && batch.status !== 'finalizing') {
     const broken = await runLines(parts, lease, batch, batch === resumed).catch(brokenInput);
-    if (broken)
-      return endBatch(parts, lease, batch, 'failed', [...(await keepAll(parts, lease)), 'errors', broken]);
+    if (broken) return endBatch(parts, lease, batch, 'failed', [...(await keepAll(parts, lease)), ...broken]);
   }
   await finalize(parts, lease);
 }
 
+/** Ends a batch whose driving fails time after time; what it has written is kept. */
+export async function giveUpBatch(parts: DriveParts, lease: BatchLease, times: number): Promise<void> {
+  const message = `Running this batch failed ${times} times in a row; it was given up.`;
+  const fields = [...(await keepAll(parts, lease)), ...errorsField('batch_given_up', message)];
+  return endBatch(parts, lease, await viewOf(parts, lease), 'failed', fields);
+}
+
+const errorsField = (code: string, message: string) => [
+  'errors',
+  JSON.stringify([{ code, message, param: null, line: null }]),
+];
+
+const unrunEnds = {
+  batch_expired: 'expired',
+  batch_cancelled: 'cancelled',
+  tenant_removed: 'failed',
+} as const;
+
+/** The end of a batch of which lines were not run. */
+function endUnrun(
+  parts: DriveParts,
+  lease: BatchLease,
+  batch: BatchRecord,
+  code: UnrunCode,
+  fields: string[] = [],
+): Promise<void> {
+  const why = code === 'tenant_removed' ? errorsField(code, unrunMessages[code]) : [];
+  return endBatch(parts, lease, batch, unrunEnds[code], [...fields, ...why]);
+}
+
 /** An input that cannot be read any more will not come back; all else may. */
-function brokenInput(error: unknown): string {
+function brokenInput(error: unknown): string[] {
   if (!(error instanceof SluiceError) || error.code !== 'file_not_found') throw error;
-  return JSON.stringify([{ code: error.code, message: error.message, param: null, line: null }]);
+  return errorsField(error.code, error.message);
 }
 
 function refuseLost(answer: string): void {
@@ -120,6 +149,7 @@ async function runLines(
   );
   const failed = ended.find((each) => each.status === 'rejected');
   if (failed) throw failed.reason;
+  if (runner.failure !== undefined) throw runner.failure;
   if (lease.lost.aborted) throw new BatchLost('lost');
   return undefined;
 }
@@ -195,13 +225,14 @@ async function insist<T>(
 }
 
 async function finalize(parts: DriveParts, lease: BatchLease): Promise<void> {
-  const unrun = lease.unrun;
   const answer = await parts.batches.advance(lease.key, 'in_progress', 'finalizing');
   refuseLost(answer);
   const fields = await keepAll(parts, lease);
   const batch = await viewOf(parts, lease);
-  if (batch.status === 'cancelling') return endBatch(parts, lease, batch, 'cancelled', fields);
-  return endBatch(parts, lease, batch, unrun === 'batch_expired' ? 'expired' : 'completed', fields);
+  if (batch.status === 'cancelling') return endUnrun(parts, lease, batch, 'batch_cancelled', fields);
+  // A batch whose lines were all run is complete, however late its end is written.
+  if (batch.unrun === 0) return endBatch(parts, lease, batch, 'completed', fields);
+  return endUnrun(parts, lease, batch, lease.unrun ?? 'batch_expired', fields);
 }
 
 /** Both files of a batch, as fields of its record. */

@@ -6,6 +6,7 @@ import type { OutcomeHead } from '#shared/contracts/outcome.ts';
 export const unrunMessages = {
   batch_expired: 'This request could not be executed before the completion window expired.',
   batch_cancelled: 'This request was not executed because the batch was cancelled.',
+  tenant_removed: 'This request was not executed because its tenant was removed from the configuration.',
 } as const;
 export type UnrunCode = keyof typeof unrunMessages;
 
@@ -13,6 +14,12 @@ export type UnrunCode = keyof typeof unrunMessages;
 export type LineResult =
   | { kind: 'job'; head: OutcomeHead; body: Buffer | undefined }
   | { kind: 'error'; code: string; message: string };
+
+/** Whether a line was not run because its batch was over. */
+export function isUnrun(result: LineResult, unrun: UnrunCode | undefined): boolean {
+  if (result.kind === 'error') return result.code in unrunMessages;
+  return result.head.state === 'expired' || (result.head.state === 'cancelled' && unrun !== undefined);
+}
 
 /** Which file a line goes to: what succeeded to the output, all else to the errors. */
 export function streamOf(result: LineResult): PieceStream {

@@ -28,6 +28,8 @@ export class LineRunner {
   readonly #rules: LineRules;
   readonly #accepting = new Places(acceptsAtOnce);
   readonly #waits = new Set<() => void>();
+  /** What no line could be run for. */
+  failure: unknown;
   /** Lines that whoever drove the batch before may have submitted; none after them was. */
   #suspects: number;
 
@@ -96,7 +98,7 @@ export class LineRunner {
 
   /** Something unforeseen: the batch is given back, and tried again from where it stands. */
   #fail(error: unknown): void {
-    this.#parts.onError(error);
+    this.failure ??= error;
     this.#lease.end();
   }
 
@@ -171,6 +173,8 @@ export class LineRunner {
       } catch (error) {
         awaited.cancel();
         if (!(error instanceof SluiceError)) throw error;
+        // This process does not know the tenant any more, or not yet: others may.
+        if (error.code === 'invalid_key') throw error;
         if (!error.entry.retryable) {
           this.open.finish(line, { kind: 'error', code: error.code, message: error.message });
           return undefined;

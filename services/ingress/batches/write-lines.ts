@@ -5,7 +5,7 @@ import type { PieceStream } from '#shared/batches/file-store.ts';
 import type { BlobStore } from '#shared/blobs/blob-store.ts';
 import type { JobStore } from '#shared/jobs/job-store.ts';
 import type { BatchLease } from './batch-lease.ts';
-import { type LineResult, noUsage, renderLine, streamOf } from './line-result.ts';
+import { isUnrun, type LineResult, noUsage, renderLine, streamOf } from './line-result.ts';
 import type { OpenLine } from './open-lines.ts';
 import { nameOfPiece } from './pieces.ts';
 
@@ -54,6 +54,7 @@ export async function writeLines(
     errors: errors.piece,
     completed: output.lines,
     failed: errors.lines,
+    unrun: lines.filter(({ result }) => isUnrun(result!, lease.unrun)).length,
     usage: sum(output.usage, errors.usage),
     ...progress,
   };

@@ -2,7 +2,7 @@
 -- Takes the pieces that hold their results into the batch, marks the lines, counts them; all or nothing, each line once.
 -- KEYS  batch, done (bitmap of lines), output, errors (lists of `name bytes`)
 -- ARGV  token, append (id of this step), outputPiece, errorPiece ('' = none), outputBytes, errorBytes, completed, failed,
---       inputTokens, cachedTokens, outputTokens, reasoningTokens, cursorLine, cursorOffset (all before it is done),
+--       unrun (of the failed: not run because the batch was over), inputTokens, cachedTokens, outputTokens, reasoningTokens, cursorLine, cursorOffset (all before it is done),
 --       linesPerSecond; rest = numbers of the lines
 -- reply 'appended' | 'twice' (a line is done already; nothing was changed) | 'lost'
 -- cost  O(lines)
@@ -31,6 +31,7 @@ if errorPiece ~= '' then
 end
 redis.call('HINCRBY', batch, 'completed', completed)
 redis.call('HINCRBY', batch, 'failed', failed)
+redis.call('HINCRBY', batch, 'unrun', unrun)
 redis.call('HINCRBY', batch, 'inputTokens', inputTokens)
 redis.call('HINCRBY', batch, 'cachedTokens', cachedTokens)
 redis.call('HINCRBY', batch, 'outputTokens', outputTokens)
