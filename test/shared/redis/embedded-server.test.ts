@@ -141,7 +141,9 @@ test('an orphan that is still loading is waited for, not doubled', async () => {
   const heir = embedded();
   const started = heir.start();
   await until('the heir has taken the folder', async () =>
-    (await readFile(join(folder, 'data', 'owner.json'), 'utf8')).includes(`"pid":${process.pid}`),
+    (await readFile(join(folder, 'data', 'owner.json'), 'utf8').catch(() => '')).includes(
+      `"pid":${process.pid}`,
+    ),
   );
   process.kill(pid, 'SIGCONT');
   await started;
