@@ -38,6 +38,12 @@ export const socketsSchema = z
       60_000,
       'How often a followed job that gives no sign is looked up, in case a message was lost.',
     ),
+    watch_ms: milliseconds(
+      1_000,
+      50,
+      60_000,
+      'How often sockets that follow all jobs of a tenant, or of a batch, look for new ones: one look per tenant, and one per batch and socket.',
+    ),
     ticket_ms: milliseconds(30_000, 1_000, 600_000, 'How long a ticket for one socket is valid.'),
     origins: z
       .array(z.string().max(300))

@@ -44,6 +44,7 @@ import { jobRoutes } from './routes/jobs.ts';
 import { modelRoutes } from './routes/models.ts';
 import { acceptSockets, socketRoutes, ticketRoutes } from './routes/sockets.ts';
 import { webhookRoutes } from './routes/webhook-endpoints.ts';
+import { NewJobs } from './sockets/new-jobs.ts';
 import { StoreGuard } from './store-guard.ts';
 import { BlobSweeper } from './sweep-blobs.ts';
 
@@ -175,6 +176,7 @@ async function buildParts(
     blobs,
     endpoints: new EndpointStore({ redis, settings: settings.webhooks, secrets: plainSecrets }),
     deliveries: new DeliveryStore(redis, settings.webhooks),
+    newJobs: new NewJobs(redis, clock, settings.sockets.watch_ms, onError('sockets')),
     queueOf: (provider, pool) => queues.of({ provider, pool }),
   };
   const virtualKeys = derive(live, ({ customers }) => new VirtualKeys(customers));

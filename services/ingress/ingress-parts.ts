@@ -7,6 +7,7 @@ import type { SocketTickets } from '#shared/tenants/socket-tickets.ts';
 import type { AcceptJobParts } from './accept-job.ts';
 import type { CancelJobParts } from './cancel-job.ts';
 import type { ModelTable } from './model-table.ts';
+import type { NewJobs } from './sockets/new-jobs.ts';
 
 /** What the routes of an ingress work with; built once in app.ts. */
 export interface IngressParts extends AcceptJobParts, CancelJobParts {
@@ -18,4 +19,5 @@ export interface IngressParts extends AcceptJobParts, CancelJobParts {
   blobs: BlobStore;
   endpoints: EndpointStore;
   deliveries: DeliveryStore;
+  newJobs: NewJobs;
 }

@@ -4,21 +4,35 @@ const ref = z
   .union([z.string().max(100), z.int()])
   .optional()
   .describe('Comes back with the answer.');
-const jobs = z.array(z.string().max(100)).min(1).max(1_000);
+/** Jobs one message may name. */
+export const namedMax = 1_000;
+const jobs = z.array(z.string().max(100)).min(1).max(namedMax);
+const batch = z.string().max(100);
 const eventIdText = z.string().max(40);
+const all = z.literal(true).optional().describe('All jobs of the tenant, from now on.');
 
 /** What a client may say over a socket. */
 export const clientMessage = z.discriminatedUnion('type', [
   z.strictObject({
     type: z.literal('subscribe'),
     ref,
-    jobs,
+    jobs: jobs.optional(),
+    batch: batch.optional().describe('All lines of this batch.'),
+    all,
     after: z
-      .union([eventIdText, z.record(z.string().max(100), eventIdText)])
+      .union([eventIdText, z.record(z.string().max(100), eventIdText), z.int().min(0)])
       .optional()
-      .describe('Id of the last event seen: of the one job, or of each job by its id.'),
+      .describe(
+        'With `jobs` the id of the last event seen: of the one job, or of each job by its id. With `batch` the number of a line, with `all` the id of a job: what comes after it.',
+      ),
   }),
-  z.strictObject({ type: z.literal('unsubscribe'), ref, jobs }),
+  z.strictObject({
+    type: z.literal('unsubscribe'),
+    ref,
+    jobs: jobs.optional(),
+    batch: batch.optional(),
+    all,
+  }),
   z.strictObject({
     type: z.literal('submit'),
     ref,
@@ -32,7 +46,8 @@ export type ClientMessage = z.infer<typeof clientMessage>;
 
 /**
  * Why a socket was closed. 1001: this server stops. 1009: a message was too large (sent by the library). 4400: not JSON
- * text. 4408: the reader took nothing for too long. 4410: it did not answer pings. 4429: too many messages.
+ * text. 4408: the reader took nothing for too long. 4410: it did not answer pings. 4429: too many messages, or
+ * too many jobs named in a second.
  */
 export const closeCodes = {
   goingAway: 1001,

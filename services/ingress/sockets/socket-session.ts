@@ -12,10 +12,25 @@ import { cancelJob } from '../cancel-job.ts';
 import type { IngressParts } from '../ingress-parts.ts';
 import { eventName, eventOf } from '../job-event.ts';
 import { submitJob } from '../routes/jobs.ts';
-import { type ClientMessage, clientMessage, closeCodes } from './messages.ts';
+import { type ClientMessage, clientMessage, closeCodes, namedMax } from './messages.ts';
+import { openSource } from './open-source.ts';
 import { Outbox } from './outbox.ts';
+import { SocketWatches } from './socket-watches.ts';
 
 type Ref = ClientMessage['ref'];
+type Subscribe = Extract<ClientMessage, { type: 'subscribe' }>;
+type SubscribeJobs = Subscribe & { jobs: string[] };
+
+interface Followed {
+  subscription: Subscription;
+  /** Said with each event of the job. */
+  about?: Record<string, unknown>;
+  /** The watch that came upon the job; undefined when it was asked for by its id. */
+  watch?: string;
+}
+
+/** Name of the watch of all jobs; no batch has it. */
+const allJobs = '*';
 
 /** One open socket: reads what its client says, and sends it the events of the jobs it follows. */
 export class SocketSession {
@@ -23,12 +38,14 @@ export class SocketSession {
   readonly #socket: WebSocket;
   readonly #identity: Identity;
   readonly #outbox: Outbox;
-  readonly #followed = new Map<string, Subscription>();
+  readonly #followed = new Map<string, Followed>();
+  readonly #watches: SocketWatches;
   #heartbeat: Timer;
   #joining = 0;
   #answered = true;
   #secondStartedMs = 0;
   #saidThisSecond = 0;
+  #namedThisSecond = 0;
 
   /** Serves a socket until it is closed. */
   static open(parts: IngressParts, socket: WebSocket, identity: Identity): void {
@@ -46,6 +63,13 @@ export class SocketSession {
       maxBytes: buffer_max_bytes,
       stallMs: stall_ms,
       onStall: () => this.#cut(closeCodes.stalled, 'the reader took nothing for too long'),
+    });
+    this.#watches = new SocketWatches({
+      clock,
+      room: () => settings.sockets.subscriptions_max - this.#followed.size - this.#joining,
+      follow: ({ id, about }, watch) => this.#follow(id, undefined, undefined, { about, watch }),
+      onOver: (over) => this.#outbox.send({ type: 'over', ...over }),
+      onError: (error, watch) => this.#sendError(error, watch === allJobs ? { all: true } : { batch: watch }),
     });
     this.#heartbeat = clock.every(heartbeat_ms, () => this.#beat());
     socket.on('pong', () => {
@@ -72,6 +96,7 @@ export class SocketSession {
   #end(): void {
     this.#heartbeat.cancel();
     this.#outbox.close();
+    this.#watches.closeAll();
     for (const jobId of [...this.#followed.keys()]) this.#unfollow(jobId);
   }
 
@@ -81,6 +106,7 @@ export class SocketSession {
     if (now - this.#secondStartedMs >= 1_000) {
       this.#secondStartedMs = now;
       this.#saidThisSecond = 0;
+      this.#namedThisSecond = 0;
     }
     const tooMany = ++this.#saidThisSecond > settings.sockets.messages_per_second;
     if (tooMany) this.#cut(closeCodes.tooMany, 'too many messages');
@@ -110,8 +136,7 @@ export class SocketSession {
       case 'subscribe':
         return this.#subscribe(message);
       case 'unsubscribe':
-        for (const jobId of message.jobs) this.#unfollow(jobId);
-        return this.#outbox.send({ type: 'unsubscribed', ref, jobs: message.jobs });
+        return this.#unsubscribe(message);
       case 'submit': {
         const jobId = await submitJob(this.#parts, tenant, message.job, undefined);
         this.#outbox.send({ type: 'submitted', ref, job: jobId });
@@ -125,9 +150,34 @@ export class SocketSession {
     }
   }
 
+  async #subscribe(message: Subscribe): Promise<void> {
+    const { ref, jobs, batch, all } = message;
+    refuseAmbiguous(message);
+    if (jobs) return this.#subscribeJobs({ ...message, jobs });
+    const source = await openSource(this.#parts, this.#identity.tenant, message);
+    if (this.#socket.readyState !== this.#socket.OPEN) return source.close();
+    this.#watches.open(batch ?? allJobs, source);
+    this.#outbox.send({ type: 'subscribed', ref, batch, all });
+  }
+
+  #unsubscribe(message: Extract<ClientMessage, { type: 'unsubscribe' }>): void {
+    const { ref, jobs = [], batch, all } = message;
+    refuseAmbiguous(message);
+    const watch = all ? allJobs : batch;
+    if (watch !== undefined) this.#watches.close(watch);
+    for (const [jobId, followed] of this.#followed)
+      if (watch !== undefined && followed.watch === watch) this.#unfollow(jobId);
+    for (const jobId of jobs) this.#unfollow(jobId);
+    this.#outbox.send({ type: 'unsubscribed', ref, jobs: message.jobs, batch, all });
+  }
+
   /** One job that cannot be followed leaves the others alone. */
-  async #subscribe(message: Extract<ClientMessage, { type: 'subscribe' }>): Promise<void> {
+  async #subscribeJobs(message: SubscribeJobs): Promise<void> {
     const { ref } = message;
+    // Each costs the store a look, also one that does not exist.
+    this.#namedThisSecond += message.jobs.length;
+    if (this.#namedThisSecond > Math.max(namedMax, this.#parts.settings.sockets.subscriptions_max))
+      return this.#cut(closeCodes.tooMany, 'too many jobs named');
     const followed = await Promise.all(
       message.jobs.map(async (job) => {
         try {
@@ -142,10 +192,16 @@ export class SocketSession {
     this.#outbox.send({ type: 'subscribed', ref, jobs: followed.flat() });
   }
 
-  async #follow(jobId: string, after: EventPlace | undefined, ref: Ref): Promise<void> {
+  async #follow(
+    jobId: string,
+    after: EventPlace | undefined,
+    ref: Ref,
+    found?: Pick<Followed, 'about' | 'watch'>,
+  ): Promise<void> {
     if (this.#followed.has(known(jobId))) return;
     const limit = this.#parts.settings.sockets.subscriptions_max;
-    if (this.#followed.size + this.#joining >= limit)
+    // Watches ask for room before they look for jobs.
+    if (!found && this.#followed.size + this.#joining >= limit)
       throw new SluiceError('too_many_subscriptions', { fields: { limit } });
     const { tenant } = this.#identity;
     const { reread_ms } = this.#parts.settings.sockets;
@@ -155,19 +211,15 @@ export class SocketSession {
     );
     const gone = this.#socket.readyState !== this.#socket.OPEN;
     if (gone || this.#followed.has(jobId)) return subscription.close();
-    this.#followed.set(jobId, subscription);
-    void this.#pump(jobId, subscription, after, ref);
+    const followed = { subscription, ...found };
+    this.#followed.set(jobId, followed);
+    void this.#pump(jobId, followed, after, ref);
   }
 
-  async #pump(
-    jobId: string,
-    subscription: Subscription,
-    after: EventPlace | undefined,
-    ref: Ref,
-  ): Promise<void> {
+  async #pump(jobId: string, followed: Followed, after: EventPlace | undefined, ref: Ref): Promise<void> {
     try {
-      for await (const event of subscription.events(after)) {
-        this.#outbox.send(eventMessage(jobId, event));
+      for await (const event of followed.subscription.events(after)) {
+        this.#outbox.send({ ...eventMessage(jobId, event), ...followed.about });
         await this.#outbox.room();
       }
     } catch (error) {
@@ -175,15 +227,15 @@ export class SocketSession {
         return this.#cut(closeCodes.goingAway, 'this server is stopping');
       this.#sendError(error, { ref, job: jobId });
     } finally {
-      if (this.#followed.get(jobId) === subscription) this.#unfollow(jobId);
+      if (this.#followed.get(jobId) === followed) this.#unfollow(jobId);
     }
   }
 
   #unfollow(jobId: string): void {
-    const subscription = this.#followed.get(jobId);
+    const followed = this.#followed.get(jobId);
     this.#followed.delete(jobId);
-    if (!subscription) return;
-    subscription.close();
+    if (!followed) return;
+    followed.subscription.close();
     void leaveJob(this.#parts, this.#identity.tenant, jobId);
   }
 
@@ -207,6 +259,12 @@ function known(jobId: string): string {
   return jobId;
 }
 
+/** @throws SluiceError invalid_request */
+function refuseAmbiguous({ jobs, batch, all }: { jobs?: unknown; batch?: unknown; all?: unknown }): void {
+  if ([jobs, batch, all].filter((each) => each !== undefined).length === 1) return;
+  throw new SluiceError('invalid_request', { fields: { reason: 'name either jobs, or batch, or all' } });
+}
+
 /** The ref of a message that may not be valid otherwise. */
 function refOf(said: unknown): Ref {
   const ref = typeof said === 'object' && said !== null ? (said as { ref?: unknown }).ref : undefined;
@@ -214,11 +272,8 @@ function refOf(said: unknown): Ref {
 }
 
 /** @throws SluiceError invalid_request */
-function afterOf(
-  { after, jobs }: Extract<ClientMessage, { type: 'subscribe' }>,
-  jobId: string,
-): EventPlace | undefined {
-  const id = typeof after === 'string' ? after : after?.[jobId];
+function afterOf({ after, jobs }: SubscribeJobs, jobId: string): EventPlace | undefined {
+  const id = typeof after === 'object' ? after[jobId] : after?.toString();
   if (id === undefined) return undefined;
   const place = readEventId(id);
   const ambiguous = typeof after === 'string' && jobs.length > 1;
