@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { chat, startSluice, type TestSluice } from '../harness/sluice.ts';
-import { openSocket } from '../harness/socket-client.ts';
+import { openSocket, type SocketClient } from '../harness/socket-client.ts';
+import { until } from '../harness/until.ts';
 import { submit, untilStatus } from './support.ts';
 
 let sluice: TestSluice;
@@ -20,6 +21,14 @@ beforeAll(async () => {
 });
 afterAll(() => sluice.stop());
 
+/** Says it again and again, however slowly the other side takes it, until it is cut. */
+async function keepOn({ socket, say }: SocketClient, times: number, message: unknown): Promise<void> {
+  await until('it is cut', () => {
+    for (let index = 0; index < times && socket.readyState === socket.OPEN; index++) say(message);
+    return socket.readyState === socket.CLOSED;
+  });
+}
+
 test('clients that flood, never read, send too much, no text or broken JSON are cut or told why; others hear everything', async () => {
   const long = { ...chat('long', { outputTokens: 40_000, perTokenMs: 0.02 }), stream: true };
   const loud = await submit(sluice, long);
@@ -34,12 +43,14 @@ test('clients that flood, never read, send too much, no text or broken JSON are 
   deaf!.say({ type: 'subscribe', jobs: [loud] });
   await deaf!.hear(({ event }) => event === 'delta');
   deaf!.socket.pause();
-  for (let index = 0; index < 500; index++) flood!.say({ type: 'ping' });
   oversized!.socket.send('x'.repeat(30_000));
   binary!.socket.send(Buffer.from('{}'));
   for (let index = 0; index < 20; index++) broken!.socket.send('{"type":');
   const none = Array.from({ length: 100 }, (_each, index) => `job_${String(index).padStart(32, '0')}`);
-  for (let index = 0; index < 20; index++) greedy!.say({ type: 'subscribe', jobs: none });
+  const abuse = [
+    keepOn(flood!, 300, { type: 'ping' }),
+    keepOn(greedy!, 20, { type: 'subscribe', jobs: none }),
+  ];
 
   const jobs: string[] = [];
   for (let index = 0; index < 20; index++)
@@ -50,10 +61,13 @@ test('clients that flood, never read, send too much, no text or broken JSON are 
     );
 
   await untilStatus(sluice, loud, 'succeeded');
+  await Promise.all(abuse);
   expect((await flood!.closed).code).toBe(4429);
   expect(await greedy!.closed).toEqual({ code: 4429, reason: 'too many jobs named' });
   expect((await oversized!.closed).code).toBe(1009);
   expect((await binary!.closed).code).toBe(4400);
+  const openSockets = async () => (await sluice.metrics.openSockets.get()).values[0]!.value;
+  await until('only those are open that did no harm', async () => (await openSockets()) === 4);
   deaf!.socket.resume();
   // A reader that takes nothing does not take the reason either.
   expect([4408, 1006]).toContain((await deaf!.closed).code);
