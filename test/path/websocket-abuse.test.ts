@@ -22,9 +22,10 @@ beforeAll(async () => {
 afterAll(() => sluice.stop());
 
 /** Says it again and again, however slowly the other side takes it, until it is cut. */
-async function keepOn({ socket, say }: SocketClient, times: number, message: unknown): Promise<void> {
+async function keepOn(client: SocketClient, times: number, message: unknown): Promise<void> {
+  const { socket } = client;
   await until('it is cut', () => {
-    for (let index = 0; index < times && socket.readyState === socket.OPEN; index++) say(message);
+    for (let index = 0; index < times && socket.readyState === socket.OPEN; index++) client.say(message);
     return socket.readyState === socket.CLOSED;
   });
 }

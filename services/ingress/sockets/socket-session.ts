@@ -209,7 +209,8 @@ export class SocketSession {
     const subscription = await followJob(this.#parts, tenant, jobId, reread_ms).finally(
       () => this.#joining--,
     );
-    const gone = this.#socket.readyState !== this.#socket.OPEN;
+    const unwanted = found?.watch !== undefined && !this.#watches.has(found.watch);
+    const gone = unwanted || this.#socket.readyState !== this.#socket.OPEN;
     if (gone || this.#followed.has(jobId)) return subscription.close();
     const followed = { subscription, ...found };
     this.#followed.set(jobId, followed);

@@ -46,6 +46,10 @@ export class SocketWatches {
     });
   }
 
+  has(name: string): boolean {
+    return this.#watches.has(name);
+  }
+
   close(name: string): void {
     this.#watches.get(name)?.abort();
     this.#watches.delete(name);
