@@ -85,6 +85,7 @@ class Drain {
     while (this.#pool.nowMs < endMs) {
       this.#events.sort((one, other) => one.atMs - other.atMs);
       const next = this.#events[0];
+      if (Math.min(next?.atMs ?? claimAtMs, claimAtMs) >= endMs) break;
       if (next && next.atMs <= claimAtMs) {
         this.#events.shift();
         this.#pool.nowMs = Math.max(this.#pool.nowMs, next.atMs);
