@@ -28,6 +28,7 @@ import { OutcomeSettler } from './settle-outcome.ts';
 import { StoreRetry } from './store-retry.ts';
 import { StoredBodies } from './stored-bodies.ts';
 import type { DeltaLogParts } from './streams/delta-log.ts';
+import { LostAttempts } from './streams/lost-attempts.ts';
 import { StreamedAttempts } from './streams/streamed-attempts.ts';
 import { SuspectPlace } from './suspect-place.ts';
 import { type SweepParts, sweepJobs } from './sweep-jobs.ts';
@@ -99,7 +100,9 @@ async function buildServices(
   const suspects = new SuspectPlace();
   const streams = streamedAttempts(options, redis, onError('streams'));
   const queues = new PoolQueues({ live, connection: redis, clock, telemetry });
-  const shared = { workerId, ...storing, leases, settler, suspects, streams, metrics, clock };
+  const eventLog = new EventLog(redis, recordLifeMs(settings.jobs));
+  const lost = new LostAttempts({ log: eventLog, jobs, redis, storeRetry, settings: settings.streams });
+  const shared = { workerId, ...storing, leases, settler, suspects, streams, lost, metrics, clock };
   const news = new PoolNews(subscriber, onError('pool news'));
   const pools = new ServePools({
     live,

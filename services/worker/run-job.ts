@@ -20,6 +20,7 @@ import type { SendWindow } from './send-window.ts';
 import { answerOf, type Ending, failureOf, type OutcomeSettler } from './settle-outcome.ts';
 import type { StoreRetry } from './store-retry.ts';
 import type { StoredBodies } from './stored-bodies.ts';
+import type { LostAttempts } from './streams/lost-attempts.ts';
 import type { ProviderStream } from './streams/provider-stream.ts';
 import type { StreamedAttempts } from './streams/streamed-attempts.ts';
 import type { SuspectPlace } from './suspect-place.ts';
@@ -38,6 +39,7 @@ export interface RunJobParts {
   sendWindow: SendWindow;
   limitWatch: LimitWatch;
   streams: StreamedAttempts;
+  lost: LostAttempts;
   credentials: CredentialKeeper;
   settings: Settings['jobs'];
   metrics: Metrics;
@@ -158,10 +160,11 @@ async function afterBegin(parts: RunJobParts, held: HeldTicket, begun: Begun): P
 }
 
 async function endUnstarted(
-  { settler, id }: RunJobParts,
+  { settler, id, lost }: RunJobParts,
   { ticket }: HeldTicket,
   ending: Ending,
 ): Promise<Verdict> {
+  await lost.noteLast(ticket);
   await settler.settleUnstarted(ticket.tenant, ticket.job, id, ending);
   return done;
 }
@@ -200,6 +203,7 @@ async function runBegun(parts: RunJobParts, held: HeldTicket, job: BegunJob): Pr
   const signal = leases.hold(tenant, jobId, held.token);
   metrics.runningJobs.inc({ pool });
   try {
+    if (job.stream && job.attempt > 1) await parts.lost.note(held.ticket, job.endpoint, job.attempt);
     const stream = parts.streams.open(held, job);
     const { attempt, result, endedMs } = await makeAttempt(
       parts,

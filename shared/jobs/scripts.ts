@@ -77,6 +77,14 @@ export const giveBackScript = defineScript({
   allowOutOfMemory: true,
 });
 
+export const noteLostScript = defineScript({
+  file: lua('note-lost.lua'),
+  keys: ['record'],
+  args: ['attempt', 'inputTokens', 'outputTokens'],
+  reply: z.enum(['noted', 'known', 'ended']),
+  allowOutOfMemory: true,
+});
+
 export const settleScript = defineScript({
   file: lua('settle.lua'),
   keys: ['record', 'open', 'depth', 'ledger', 'learned', 'outbox', 'message', 'subscriptions'],

@@ -76,8 +76,13 @@ test('kill -9 of the worker in the middle of a stream: the reader is told, and e
 
   expect(faults.arrivals.total).toBe(2);
   expect((await faults.ledger()).map(({ kind, job, outputTokens }) => [kind, job, outputTokens])).toEqual([
+    ['wasted', jobId, expect.any(Number)],
     ['settled', jobId, 50],
   ]);
+  // What the dead attempt had passed on is charged as well, by our own count of it, once.
+  const [wasted] = await faults.ledger();
+  expect(wasted!.outputTokens).toBeGreaterThan(5);
+  expect(wasted!.outputTokens).toBeLessThan(200);
   expect(await faults.depth()).toBe(0);
 });
 
@@ -92,6 +97,7 @@ test('kill -9 of the worker under at_most_once: the reader is told that the outc
   await victim.end('SIGKILL');
   expect(codeOf(await reader.rest())).toBe('outcome_unknown');
   expect(faults.arrivals.total).toBe(1);
+  expect((await faults.ledger()).map(({ kind }) => kind)).toEqual(['wasted']);
 });
 
 test('kill -9 of the ingress in the middle of a stream: the rest is read on another one, without a gap or a duplicate', async () => {

@@ -9,8 +9,8 @@
 --       learnedField ('' = nothing to learn), usedInput, usedOutput, untaught, learnedMax; rest = ledger field, value, …
 -- reply {'settled', waiters} | {'already', state} | {'running', owner ('' = nobody)} | {'gone'}
 -- cost  O(size of the body)
-local current, counted, waiters, attempts, owner, settledBy, token, tokens, webhook = unpack(redis.call('HMGET', record,
-  'state', 'counted', 'waiters', 'attempts', 'owner', 'settledBy', 'token', 'tokens', 'webhook'))
+local current, counted, waiters, attempts, owner, settledBy, token, tokens, webhook, lost = unpack(redis.call('HMGET',
+  record, 'state', 'counted', 'waiters', 'attempts', 'owner', 'settledBy', 'token', 'tokens', 'webhook', 'lost'))
 if not current then
   return {'gone'}
 end
@@ -31,6 +31,17 @@ if (onlyWaiting == '1' and current == 'running') or (holder ~= '' and holder ~= 
 end
 redis.call('HDEL', record, 'token', 'owner', 'leaseUntilMs', 'waiters', 'waitReason', 'notBeforeMs', 'request', 'headers')
 local fields = {'state', state, 'finishedMs', nowMs, 'head', head, 'body', body, 'counted', 0, 'settledBy', settler}
+if lost then
+  -- Attempts whose worker was lost: what they are known to have used is charged once, unless this is one of them after all.
+  local provider, model = unpack(redis.call('HMGET', record, 'provider', 'model'))
+  for number, input, output in string.gmatch(lost, '(%d+) (%d+) (%d+)') do
+    if number ~= settler then
+      fields[#fields] = fields[#fields] .. ' ' .. number
+      redis.call('XADD', ledger, 'MAXLEN', '~', ledgerRowsMax, '*', 'kind', 'wasted', 'job', jobId, 'attempt', number,
+        'provider', provider, 'model', model, 'inputTokens', input, 'outputTokens', output)
+    end
+  end
+end
 if usage ~= '' then
   fields[#fields + 1] = 'usage'
   fields[#fields + 1] = usage

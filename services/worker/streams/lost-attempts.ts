@@ -1,0 +1,76 @@
+import type { Settings } from '#config/schema.ts';
+import { type Endpoint, endpointDialect } from '#shared/contracts/endpoint.ts';
+import { beforeEverything } from '#shared/contracts/job-events.ts';
+import type { Ticket } from '#shared/contracts/ticket.ts';
+import type { JobStore } from '#shared/jobs/job-store.ts';
+import { noteLostAttempt } from '#shared/jobs/note-lost.ts';
+import type { RedisConnection } from '#shared/redis/connection.ts';
+import type { EventLog } from '#shared/results/event-log.ts';
+import { adapterOf } from '../providers/adapters.ts';
+import type { StoreRetry } from '../store-retry.ts';
+import { StreamRelay } from './stream-relay.ts';
+
+export interface LostAttemptsParts {
+  log: EventLog;
+  jobs: JobStore;
+  redis: RedisConnection;
+  storeRetry: StoreRetry;
+  settings: Settings['streams'];
+}
+
+/**
+ * What an attempt had streamed when its worker was lost was made, and is paid for: the event log still holds it when the
+ * next attempt begins, or the job ends without one. It is counted then, and charged with the end of the job.
+ */
+export class LostAttempts {
+  readonly #parts: LostAttemptsParts;
+
+  constructor(parts: LostAttemptsParts) {
+    this.#parts = parts;
+  }
+
+  /** Notes what attempts before `attempt` left in the log; call it before this one writes there. */
+  async note({ tenant, job, input }: Ticket, endpoint: Endpoint, attempt: number): Promise<void> {
+    const { storeRetry, redis, settings } = this.#parts;
+    const relay = new StreamRelay({
+      reader: adapterOf(endpointDialect[endpoint]).streamReader(endpoint),
+      hideUsage: false,
+      eventMaxBytes: settings.event_max_bytes,
+      eventsMax: settings.events_max,
+      emit: () => undefined,
+    });
+    const lost = await storeRetry.run(() => this.#read(tenant, job, attempt));
+    if (!lost) return;
+    relay.push(lost.bytes);
+    await storeRetry.run(() => noteLostAttempt(redis, tenant, job, lost.attempt, relay.usage(input ?? 0)));
+  }
+
+  /** The same for a job that ends without another attempt. */
+  async noteLast(ticket: Ticket): Promise<void> {
+    const { jobs, storeRetry } = this.#parts;
+    const view = await storeRetry.run(() => jobs.view(ticket.tenant, ticket.job));
+    if (view?.state === 'running') await this.note(ticket, view.endpoint, view.attempt + 1);
+  }
+
+  async #read(
+    tenant: string,
+    job: string,
+    before: number,
+  ): Promise<{ attempt: number; bytes: Buffer } | undefined> {
+    const pieces: Buffer[] = [];
+    let attempt = 0;
+    for (let after = beforeEverything, more = true; more; ) {
+      const page = await this.#parts.log.read(tenant, job, after);
+      for (const { place, bytes } of page.entries) {
+        if (place.epoch >= before) continue;
+        // An attempt drops what the one before it left, but may die between its first entry and that.
+        if (place.epoch > attempt) pieces.length = 0;
+        attempt = place.epoch;
+        pieces.push(bytes);
+      }
+      more = page.more;
+      after = page.entries.at(-1)?.place ?? after;
+    }
+    return attempt === 0 ? undefined : { attempt, bytes: Buffer.concat(pieces) };
+  }
+}

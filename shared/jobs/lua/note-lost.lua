@@ -1,0 +1,15 @@
+-- note-lost: what an attempt is known to have used whose worker was lost. The end of the job charges it as wasted.
+-- KEYS  record
+-- ARGV  attempt (its number), inputTokens, outputTokens
+-- reply 'noted' | 'known' (also when this is sent again) | 'ended'
+-- cost  O(lost attempts)
+local state, lost = unpack(redis.call('HMGET', record, 'state', 'lost'))
+if state ~= 'queued' and state ~= 'running' then
+  return 'ended'
+end
+if string.find('\n' .. (lost or ''), '\n' .. attempt .. ' ', 1, true) then
+  return 'known'
+end
+local row = attempt .. ' ' .. inputTokens .. ' ' .. outputTokens
+redis.call('HSET', record, 'lost', lost and (lost .. '\n' .. row) or row)
+return 'noted'
