@@ -100,9 +100,7 @@ async function buildServices(
   const suspects = new SuspectPlace();
   const streams = streamedAttempts(options, redis, onError('streams'));
   const queues = new PoolQueues({ live, connection: redis, clock, telemetry });
-  const eventLog = new EventLog(redis, recordLifeMs(settings.jobs));
-  const lost = new LostAttempts({ log: eventLog, jobs, redis, storeRetry, settings: settings.streams });
-  const shared = { workerId, ...storing, leases, settler, suspects, streams, lost, metrics, clock };
+  const shared = { workerId, ...storing, leases, settler, suspects, streams, metrics, clock };
   const news = new PoolNews(subscriber, onError('pool news'));
   const pools = new ServePools({
     live,
@@ -148,7 +146,9 @@ async function openStoring({ live, clock, metrics }: WorkerAppOptions, redis: Re
   const jobs = new JobStore(redis, settings, { large, retentionSecondsOf });
   const storeRetry = new StoreRetry({ clock, metrics, maxMs: workers.settle_retry_max_ms });
   const storedBodies = new StoredBodies({ bodies: jobs.bodies, settings: payloads, clock, storeRetry });
-  return { jobs, storeRetry, storedBodies };
+  const log = new EventLog(redis, recordLifeMs(settings));
+  const lost = new LostAttempts({ log, jobs, redis, storeRetry, settings: rest.streams });
+  return { jobs, storeRetry, storedBodies, lost };
 }
 
 /** Where streamed answers go while they are made. */

@@ -8,7 +8,7 @@ import type { RedisConnection } from '#shared/redis/connection.ts';
 import type { EventLog } from '#shared/results/event-log.ts';
 import { adapterOf } from '../providers/adapters.ts';
 import type { StoreRetry } from '../store-retry.ts';
-import { StreamRelay } from './stream-relay.ts';
+import { StreamInvalid, StreamRelay } from './stream-relay.ts';
 
 export interface LostAttemptsParts {
   log: EventLog;
@@ -41,7 +41,12 @@ export class LostAttempts {
     });
     const lost = await storeRetry.run(() => this.#read(tenant, job, attempt));
     if (!lost) return;
-    relay.push(lost.bytes);
+    try {
+      relay.push(lost.bytes);
+    } catch (error) {
+      // What came after is not counted; the job goes on.
+      if (!(error instanceof StreamInvalid)) throw error;
+    }
     await storeRetry.run(() => noteLostAttempt(redis, tenant, job, lost.attempt, relay.usage(input ?? 0)));
   }
 
