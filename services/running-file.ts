@@ -1,13 +1,14 @@
 import { chmod, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
+import { processPresenceSchema } from '#shared/contracts/process-presence.ts';
 import { isRunning, ownPresence } from '#shared/kernel/process-presence.ts';
 
 const runningSchema = z.object({
   url: z.string(),
   operationsUrl: z.string(),
   key: z.string(),
-  owner: z.object({ host: z.string(), pid: z.int(), startTicks: z.string() }),
+  owner: processPresenceSchema,
 });
 
 /** Where a Sluice of this data folder can be reached, and with which key. */

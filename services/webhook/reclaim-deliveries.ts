@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { processPresenceSchema } from '#shared/contracts/process-presence.ts';
 import type { Clock, Timer } from '#shared/kernel/clock.ts';
 import type { Service } from '#shared/kernel/lifecycle.ts';
 import { isProvenDead, type ProcessPresence } from '#shared/kernel/process-presence.ts';
@@ -18,7 +19,7 @@ export interface ReclaimDeliveriesParts {
 
 const entrySchema = z.object({
   seenMs: z.number(),
-  presence: z.object({ host: z.string(), pid: z.number().int(), startTicks: z.string() }),
+  presence: processPresenceSchema,
 });
 
 /** A process that was not heard of for this long is forgotten: BullMQ has long given its tickets back. */

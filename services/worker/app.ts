@@ -79,7 +79,7 @@ async function buildServices(
   const subscriber = openRedis(redisUrl, settings.redis, 'blocking', `${workerId}-cancel`);
   const connections = openConnections([redis, queueRedis, subscriber], settings.redis, log);
   const telemetry = await queueTelemetry(settings.telemetry);
-  const storing = await openStoring(options, redis);
+  const { eventLog, ...storing } = await openStoring(options, redis);
   const { jobs, storeRetry, storedBodies } = storing;
   const onError = (part: string) => (error: unknown) => {
     metrics.backgroundErrors.inc({ part });
@@ -98,7 +98,7 @@ async function buildServices(
   const { replies } = settings;
   const settler = new OutcomeSettler({ jobs, redis, metrics, log, storeRetry, storedBodies, replies });
   const suspects = new SuspectPlace();
-  const streams = streamedAttempts(options, redis, onError('streams'));
+  const streams = streamedAttempts(options, redis, eventLog, onError('streams'));
   const queues = new PoolQueues({ live, connection: redis, clock, telemetry });
   const shared = { workerId, ...storing, leases, settler, suspects, streams, metrics, clock };
   const news = new PoolNews(subscriber, onError('pool news'));
@@ -146,21 +146,21 @@ async function openStoring({ live, clock, metrics }: WorkerAppOptions, redis: Re
   const jobs = new JobStore(redis, settings, { large, retentionSecondsOf });
   const storeRetry = new StoreRetry({ clock, metrics, maxMs: workers.settle_retry_max_ms });
   const storedBodies = new StoredBodies({ bodies: jobs.bodies, settings: payloads, clock, storeRetry });
-  const log = new EventLog(redis, recordLifeMs(settings));
-  const lost = new LostAttempts({ log, jobs, redis, storeRetry, settings: rest.streams });
-  return { jobs, storeRetry, storedBodies, lost };
+  const eventLog = new EventLog(redis, recordLifeMs(settings));
+  const lost = new LostAttempts({ log: eventLog, jobs, redis, storeRetry, settings: rest.streams });
+  return { jobs, storeRetry, storedBodies, lost, eventLog };
 }
 
 /** Where streamed answers go while they are made. */
 function streamedAttempts(
   { live, clock }: WorkerAppOptions,
   redis: RedisConnection,
+  log: EventLog,
   onError: (error: unknown) => void,
 ): StreamedAttempts {
   const settings = live.current;
   const tell: DeltaLogParts['tell'] = (followers, progress, bytes) =>
     void announceProgress(redis, settings.replies, followers, progress, bytes).catch(onError);
-  const log = new EventLog(redis, recordLifeMs(settings.jobs));
   return new StreamedAttempts({ log, tell, settings: settings.streams, clock, onError });
 }
 

@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import { processPresenceSchema } from '#shared/contracts/process-presence.ts';
 import type { Ticket } from '#shared/contracts/ticket.ts';
 import type { JobStore } from '#shared/jobs/job-store.ts';
 import { isProvenDead, type ProcessPresence } from '#shared/kernel/process-presence.ts';
@@ -18,8 +18,6 @@ export interface ReclaimParts {
   metrics: Metrics;
 }
 
-const presenceSchema = z.object({ host: z.string(), pid: z.number().int(), startTicks: z.string() });
-
 /**
  * Takes the tickets of workers that are proven dead (killed on this machine) and their jobs' leases, so that they run
  * again at once instead of after the lease. On other machines only the end of a lease tells.
@@ -27,7 +25,10 @@ const presenceSchema = z.object({ host: z.string(), pid: z.number().int(), start
 export async function reclaimDeadWorkers(parts: ReclaimParts): Promise<void> {
   const workers = await parts.redis.hgetall(keys.workers());
   for (const [workerId, text] of Object.entries(workers)) {
-    if (workerId === parts.workerId || !isProvenDead(presenceSchema.parse(JSON.parse(text)), parts.presence))
+    if (
+      workerId === parts.workerId ||
+      !isProvenDead(processPresenceSchema.parse(JSON.parse(text)), parts.presence)
+    )
       continue;
     for (const queue of parts.queues.all()) await reclaimFrom(parts, workerId, queue);
     await strike(parts.redis, workerId);

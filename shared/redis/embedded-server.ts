@@ -5,6 +5,7 @@ import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { z } from 'zod';
+import { processPresenceSchema } from '#shared/contracts/process-presence.ts';
 import type { Clock } from '#shared/kernel/clock.ts';
 import type { Service } from '#shared/kernel/lifecycle.ts';
 import {
@@ -56,13 +57,8 @@ function answers(socketPath: string): Promise<boolean> {
   });
 }
 
-const presenceSchema = z.object({
-  host: z.string(),
-  pid: z.number().int().positive(),
-  startTicks: z.string(),
-});
 /** What `owner.json` in the data folder says: which Sluice uses the folder, and which server it runs there. */
-const ownerSchema = z.object({ app: presenceSchema, redis: presenceSchema.optional() });
+const ownerSchema = z.object({ app: processPresenceSchema, redis: processPresenceSchema.optional() });
 type Owner = z.infer<typeof ownerSchema>;
 
 /** Who took a data folder last without giving it back, and whether that process still runs; undefined when it is free. */

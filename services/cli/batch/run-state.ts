@@ -1,5 +1,6 @@
 import { link, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { z } from 'zod';
+import { processPresenceSchema } from '#shared/contracts/process-presence.ts';
 import { isRunning, ownPresence } from '#shared/kernel/process-presence.ts';
 import { usageError } from '../cli-error.ts';
 
@@ -16,7 +17,7 @@ const runSchema = z.object({
   /** Whether the batch was asked for, and may therefore exist. */
   asked: z.boolean(),
   batchId: z.string().optional(),
-  owner: z.object({ host: z.string(), pid: z.int(), startTicks: z.string() }),
+  owner: processPresenceSchema,
 });
 
 /** A run, whichever process is at it. */
