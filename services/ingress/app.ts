@@ -9,6 +9,7 @@ import { PayloadBlobs } from '#shared/blobs/payload-blobs.ts';
 import { DeliveryStore } from '#shared/deliveries/delivery-store.ts';
 import { EndpointStore } from '#shared/deliveries/endpoint-store.ts';
 import { plainSecrets } from '#shared/deliveries/secret-box.ts';
+import { readJsonBodies } from '#shared/http/read-json.ts';
 import { JobStore } from '#shared/jobs/job-store.ts';
 import type { Clock } from '#shared/kernel/clock.ts';
 import { describeError } from '#shared/kernel/errors.ts';
@@ -33,7 +34,6 @@ import { answerBrokenHttp, answerErrors, answerUnroutable } from './plugins/answ
 import { authenticate } from './plugins/authenticate.ts';
 import { describeApi } from './plugins/describe-api.ts';
 import { limitReceiving } from './plugins/limit-receiving.ts';
-import { readJsonBodies } from './plugins/read-json.ts';
 import { openReplies, type ReplyOptions } from './replies/open-replies.ts';
 import { batchRoutes } from './routes/batches.ts';
 import { callRoutes } from './routes/calls.ts';

@@ -3,9 +3,8 @@ import type { AddressInfo } from 'node:net';
 import type { Service } from '#shared/kernel/lifecycle.ts';
 import type { Metrics } from './metrics.ts';
 
-export interface OperationsServerOptions {
-  host: string;
-  port: number;
+/** What every process tells those who run it, without a key. */
+export interface OperationsOptions {
   metrics: Metrics;
   /** Rejects when the process cannot do its work at present. */
   probe: () => Promise<void>;
@@ -13,7 +12,48 @@ export interface OperationsServerOptions {
   reports?: Record<string, () => Promise<unknown>>;
 }
 
-/** /healthz (alive), /readyz (can work), /metrics and reports of one process, on a port of their own. */
+export interface OperationsServerOptions extends OperationsOptions {
+  host: string;
+  port: number;
+}
+
+export interface OperationsAnswer {
+  status: number;
+  type: string;
+  body: string;
+}
+
+const text = (status: number, body: string): OperationsAnswer => ({ status, type: 'text/plain', body });
+
+/** The answer of /healthz (alive), /readyz (can work), /metrics and the reports; undefined for any other path. */
+export async function operationsAnswer(
+  { metrics, probe, reports = {} }: OperationsOptions,
+  path: string,
+): Promise<OperationsAnswer | undefined> {
+  if (path === '/metrics') {
+    const { registry } = metrics;
+    return { status: 200, type: registry.contentType, body: await registry.metrics() };
+  }
+  if (path === '/healthz') return text(200, 'ok\n');
+  if (path === '/readyz')
+    return probe().then(
+      () => text(200, 'ready\n'),
+      () => text(503, 'not ready\n'),
+    );
+  return Object.hasOwn(reports, path) ? reportAnswer(reports[path]!) : undefined;
+}
+
+async function reportAnswer(report: () => Promise<unknown>): Promise<OperationsAnswer> {
+  const type = 'application/json';
+  try {
+    return { status: 200, type, body: `${JSON.stringify(await report())}\n` };
+  } catch {
+    const error = { code: 'store_unavailable', message: 'The job store cannot be reached right now.' };
+    return { status: 503, type, body: `${JSON.stringify({ error })}\n` };
+  }
+}
+
+/** /healthz, /readyz, /metrics and reports of one process, on a port of their own. */
 export class OperationsServer implements Service {
   readonly name = 'operations server';
   readonly #options: OperationsServerOptions;
@@ -44,36 +84,8 @@ export class OperationsServer implements Service {
   }
 
   async #answer(path: string, response: ServerResponse): Promise<void> {
-    const { metrics, probe, reports = {} } = this.#options;
-    if (path === '/metrics') {
-      response.setHeader('content-type', metrics.registry.contentType);
-      response.end(await metrics.registry.metrics());
-    } else if (path === '/healthz') {
-      response.end('ok\n');
-    } else if (path === '/readyz') {
-      const ready = await probe().then(
-        () => true,
-        () => false,
-      );
-      response.statusCode = ready ? 200 : 503;
-      response.end(ready ? 'ready\n' : 'not ready\n');
-    } else if (Object.hasOwn(reports, path)) {
-      await sendReport(reports[path]!, response);
-    } else {
-      response.statusCode = 404;
-      response.end('not found\n');
-    }
-  }
-}
-
-async function sendReport(report: () => Promise<unknown>, response: ServerResponse): Promise<void> {
-  response.setHeader('content-type', 'application/json');
-  try {
-    response.end(`${JSON.stringify(await report())}\n`);
-  } catch {
-    response.statusCode = 503;
-    response.end(
-      '{"error":{"code":"store_unavailable","message":"The job store cannot be reached right now."}}\n',
-    );
+    const { status, type, body } = (await operationsAnswer(this.#options, path)) ?? text(404, 'not found\n');
+    response.writeHead(status, { 'content-type': type });
+    response.end(body);
   }
 }

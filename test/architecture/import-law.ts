@@ -4,7 +4,7 @@ import type { SourceFile, SourceImport } from './source-file.ts';
 const rows = [
   ['kernel'],
   ['contracts', 'telemetry'],
-  ['redis'],
+  ['redis', 'http'],
   ['tenants', 'tokens', 'blobs'],
   ['queue', 'jobs', 'quotas', 'results', 'deliveries', 'batches'],
 ];

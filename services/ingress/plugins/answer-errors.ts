@@ -1,8 +1,8 @@
 import { STATUS_CODES } from 'node:http';
 import type { Socket } from 'node:net';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
-import { hasZodFastifySchemaValidationErrors } from 'fastify-type-provider-zod';
 import { errorBody, problemBody } from '#shared/contracts/error-body.ts';
+import { catalogued, notHttp } from '#shared/http/catalogue-error.ts';
 import { describeError, SluiceError } from '#shared/kernel/errors.ts';
 import type { Metrics } from '#shared/telemetry/metrics.ts';
 
@@ -15,36 +15,6 @@ function shapeOf(request: FastifyRequest): Shape {
   if (request.url.startsWith('/v1/models') && request.headers['anthropic-version'] !== undefined)
     return 'anthropic';
   return ownRoutes.some((route) => request.url.startsWith(route)) ? 'problem' : 'openai';
-}
-
-/** The first thing wrong with a query, as one sentence. */
-function invalidQuery(error: unknown): SluiceError | undefined {
-  if (!hasZodFastifySchemaValidationErrors(error)) return undefined;
-  const [issue] = error.validation;
-  const param = issue?.instancePath.split('/').filter(Boolean).join('.');
-  return new SluiceError('invalid_request', {
-    fields: { reason: `${param || 'The query'}: ${issue?.message ?? 'not valid'}` },
-    ...(param ? { param } : {}),
-  });
-}
-
-const notHttp = (cause: unknown) =>
-  new SluiceError('invalid_request', { fields: { reason: 'The request is not valid HTTP.' }, cause });
-
-/** What Fastify's own errors mean in our catalogue. */
-function catalogued(error: unknown, request: FastifyRequest): SluiceError {
-  if (error instanceof SluiceError) return error;
-  const code = (error as { code?: string }).code ?? '';
-  const status = (error as { statusCode?: number }).statusCode ?? 500;
-  if (code === 'FST_ERR_CTP_BODY_TOO_LARGE')
-    return new SluiceError('body_too_large', { fields: { limit: request.routeOptions.bodyLimit } });
-  if (code === 'FST_ERR_CTP_INVALID_MEDIA_TYPE') return new SluiceError('unsupported_media_type');
-  if (code === 'FST_ERR_CTP_EMPTY_JSON_BODY')
-    return new SluiceError('invalid_json', { fields: { reason: 'it is empty' } });
-  const query = invalidQuery(error);
-  if (query) return query;
-  if (status >= 400 && status < 500) return notHttp(error);
-  return new SluiceError('internal', { fields: { request: request.id }, cause: error });
 }
 
 function send(reply: FastifyReply, request: FastifyRequest, error: SluiceError): FastifyReply {

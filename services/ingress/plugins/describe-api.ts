@@ -1,10 +1,11 @@
 import swagger, { type FastifyDynamicSwaggerOptions } from '@fastify/swagger';
 import swaggerUi from '@fastify/swagger-ui';
 import type { FastifyInstance } from 'fastify';
-import { jsonSchemaTransform, jsonSchemaTransformObject } from 'fastify-type-provider-zod';
+import { jsonSchemaTransform } from 'fastify-type-provider-zod';
 import { z } from 'zod';
 import { batchObject } from '#shared/batches/batch-object.ts';
 import { endpoints } from '#shared/contracts/endpoint.ts';
+import { describeComponents } from '#shared/http/describe-components.ts';
 import { jobObject } from '#shared/jobs/job-object.ts';
 import { fileObject } from '../file-object.ts';
 import { batchList } from '../routes/batches.ts';
@@ -50,40 +51,6 @@ const answers: Record<string, Record<number, z.ZodType>> = {
 const describeRoute: NonNullable<FastifyDynamicSwaggerOptions['transform']> = (route) => {
   const response = answers[`${String(route.route.method)} ${route.url}`];
   return jsonSchemaTransform(response ? { ...route, schema: { ...route.schema, response } } : route);
-};
-
-type Schemas = Record<string, unknown>;
-const reference = (id: string) => `"#/components/schemas/${id}"`;
-
-function referenced(schemas: Schemas, paths: string): Schemas {
-  const used: Schemas = {};
-  for (let text = paths; ; text = JSON.stringify(used)) {
-    const found = Object.keys(schemas).filter((id) => !(id in used) && text.includes(reference(id)));
-    if (found.length === 0) return used;
-    for (const id of found) used[id] = schemas[id];
-  }
-}
-
-/**
- * Components by the names of their schemas. The library describes every schema twice, as `Name` for what goes out
- * and `NameInput` for what comes in; what no route refers to is dropped, and `Input` where it tells nothing apart.
- */
-const describeComponents: NonNullable<FastifyDynamicSwaggerOptions['transformObject']> = (api) => {
-  const described = jsonSchemaTransformObject(api) as { paths?: unknown; components: { schemas: Schemas } };
-  const schemas = referenced(described.components.schemas, JSON.stringify(described.paths));
-  let text = JSON.stringify({ ...described, components: { ...described.components, schemas: {} } });
-  let components = JSON.stringify(schemas);
-  for (const id of Object.keys(schemas)) {
-    const plain = id.replace(/Input$/, '');
-    if (plain in schemas) continue;
-    text = text.replaceAll(reference(id), reference(plain));
-    components = components.replaceAll(reference(id), reference(plain)).replace(`"${id}":`, `"${plain}":`);
-  }
-  const document = JSON.parse(text) as ReturnType<typeof describeComponents> & {
-    components: { schemas: Schemas };
-  };
-  document.components.schemas = JSON.parse(components) as Schemas;
-  return document;
 };
 
 /** The OpenAPI document of the routes registered after this (`/docs/json`), and a page to read it (`/docs`). */
