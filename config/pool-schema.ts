@@ -105,6 +105,12 @@ const poolObject = z.strictObject({
     .describe(
       'How the provider counts tokens: input and max_tokens at once (OpenAI), the larger of both, input and real output (Anthropic), input only (Gemini), or input and max_tokens with a later correction (Bedrock).',
     ),
+  cached_input: z
+    .enum(['free', 'counted'])
+    .optional()
+    .describe(
+      'Whether the provider counts input that its prompt cache read (Groq does not). Unset: free under `input_plus_output_actual` and `bedrock`. What a provider holds from the start on and never corrects counts in full either way.',
+    ),
   burndown: z.number().min(1).max(100).default(1).describe('What one output token counts under `bedrock`.'),
   max_tokens_default: count(
     16,

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { batchesSchema } from './batch-schema.ts';
 import { poolSchema } from './pool-schema.ts';
+import { priceFields } from './price-schema.ts';
 import { operationsSchema, redisSchema, reloadSchema, simulatorSchema } from './process-schema.ts';
 import { count, milliseconds, name, port, seconds } from './setting-types.ts';
 import { socketsSchema } from './socket-schema.ts';
@@ -240,6 +241,7 @@ const providerSchema = z.strictObject({
     .min(1)
     .describe('API keys of the provider.'),
   pools: z.record(name, poolSchema).describe('Pools by name.'),
+  ...priceFields,
   timeouts: timeoutsSchema,
   response_max_bytes: count(
     33_554_432,

@@ -129,7 +129,7 @@ export function readCall(
   const { stream, changed } = readStream(endpoint, parsed.data);
   return {
     endpoint,
-    tokens: models.reckon(place, parsed.data, options.tenant),
+    tokens: models.reckon(place, parsed.data, options.tenant, endpoint),
     model: place.model,
     provider: place.provider,
     pool: place.pool,

@@ -105,9 +105,11 @@ export class ModelTable {
     { provider, pool, model }: ModelPlace,
     body: Record<string, unknown>,
     tenant: string,
+    endpoint: Endpoint,
   ): TokenEstimate {
     const { token_accounting, max_tokens_default } = this.#providers[provider]!.pools[pool]!;
-    const counts = token_accounting === 'input_plus_output_actual' ? 'real' : 'asked';
+    const produces = token_accounting === 'input_plus_output_actual' ? 'real' : 'asked';
+    const counts = endpoint === '/v1/embeddings' ? 'none' : produces;
     const learned = this.#learned(tenant, provider, model);
     const tokens = estimateTokens(body, { counts, maxDefault: max_tokens_default }, learned);
     if (!exceedsEveryCeiling(this.#ceilings.get(`${provider}/${pool}`)!, tokens)) return tokens;

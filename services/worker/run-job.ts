@@ -4,13 +4,13 @@ import { ticketVersion } from '#shared/contracts/ticket.ts';
 import type { Begun, BegunJob, JobStore } from '#shared/jobs/job-store.ts';
 import type { Clock } from '#shared/kernel/clock.ts';
 import type { Random } from '#shared/kernel/random.ts';
-import type { Unused } from '#shared/queue/fair/claims.ts';
 import type { PoolId } from '#shared/queue/pool-queue.ts';
 import type { HeldTicket, Verdict } from '#shared/queue/ticket-worker.ts';
 import type { Metrics } from '#shared/telemetry/metrics.ts';
 import { contextOf, inSpan, noteEvent, SpanKind, spans } from '#shared/telemetry/tracing.ts';
 import type { AttemptResult } from './attempt-result.ts';
 import { callProvider } from './call-provider.ts';
+import { chargedUsage, unusedOf } from './charged-usage.ts';
 import { backoffMs } from './failures/backoff.ts';
 import type { ProviderClient } from './http/provider-client.ts';
 import type { LeaseKeeper } from './lease-keeper.ts';
@@ -186,7 +186,7 @@ async function runStored(
 
 async function runBegun(parts: RunJobParts, held: HeldTicket, job: BegunJob): Promise<Verdict> {
   const { tenant, job: jobId } = held.ticket;
-  const { jobs, leases, metrics, id } = parts;
+  const { jobs, leases, metrics, id, provider } = parts;
   const pool = poolName(id);
   const isOpen = await parts.sendWindow.opens(held.grant.askedMs);
   if (!isOpen || parts.credentials.isHeld(held.grant)) {
@@ -229,7 +229,7 @@ async function runBegun(parts: RunJobParts, held: HeldTicket, job: BegunJob): Pr
         ending: decision.ending,
       });
       if (ended) stream?.forget();
-      const usage = chargedUsage(decision.ending, result, held);
+      const usage = chargedUsage(decision.ending, result, held, provider.pools[id.pool]);
       return { kind: 'done', usage, unused: unusedOf(result) };
     }
     const { delayMs, refusal, reason } = decision;
@@ -260,26 +260,6 @@ function credentialOf(
 ): Credential | undefined {
   if (grant.credential === undefined) return credentials[job.attempt % credentials.length];
   return credentials.find(({ id }) => id === grant.credential);
-}
-
-/**
- * What an ended job is charged in its tenant's share and under the ceilings. A refused one costs its input: were it free,
- * a tenant could fill the windows of others with calls that fail.
- */
-function chargedUsage(
-  ending: Ending,
-  result: AttemptResult,
-  { ticket }: HeldTicket,
-): { in: number; out: number } | undefined {
-  if (result.kind === 'refused') return { in: ticket.input ?? 1, out: 0 };
-  if (ending.kind !== 'answer' || !ending.usage) return undefined;
-  return { in: ending.usage.inputTokens, out: ending.usage.outputTokens };
-}
-
-/** What an attempt left unused of its grant, as far as its end tells. */
-function unusedOf(result: AttemptResult): Unused | undefined {
-  if (result.kind === 'refused') return 'output';
-  return result.kind === 'unanswered' && result.failure === 'notSent' ? 'all' : undefined;
 }
 
 async function makeAttempt(

@@ -20,8 +20,17 @@ export type Delivery = (typeof deliveries)[number];
 
 /** Tokens as the provider reported them; absent where it reported nothing usable. */
 export interface Usage {
+  /** All input, also what the prompt cache read or wrote. */
   inputTokens: number;
   outputTokens: number;
+  /** Of the input: read from the prompt cache. */
+  cachedInputTokens?: number;
+  /** Of the input: written to the prompt cache. */
+  cacheWriteTokens?: number;
+  /** Of what was written: to be kept for an hour, which costs more. */
+  cacheWriteLongTokens?: number;
+  /** Of the output: not shown to the caller. */
+  reasoningTokens?: number;
 }
 
 /** One provider request made for a job, as the job object shows it. */
@@ -50,6 +59,8 @@ export interface TokenEstimate {
   max: number;
   /** Input before it was corrected by what was learned. */
   linear: number;
+  /** The most output it may produce over all its choices, if it names a maximum. */
+  asked?: number;
 }
 
 /** What a caller asked for, as accept stores it. */

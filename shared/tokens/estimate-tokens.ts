@@ -95,10 +95,19 @@ function maxOutputTokens(body: Record<string, unknown>): number | undefined {
   return typeof asked === 'number' && Number.isInteger(asked) && asked > 0 ? asked : undefined;
 }
 
+/** Answers that a call asks for; each may be as long as the maximum. */
+function choices({ n, best_of }: Record<string, unknown>): number {
+  const counts = [n, best_of].filter((count) => typeof count === 'number' && Number.isInteger(count));
+  return Math.max(1, ...(counts as number[]));
+}
+
 /** How a provider counts the output of a call that has not run yet. */
 export interface OutputCounting {
-  /** `asked`: the maximum it names; `real`: what it produces, so that only an expectation can be held. */
-  counts: 'asked' | 'real';
+  /**
+   * `asked`: the maximum it names; `real`: what it produces, so that only an expectation can be held; `none`: the endpoint
+   * has no output.
+   */
+  counts: 'asked' | 'real' | 'none';
   /** What is counted when a call names no maximum. */
   maxDefault: number;
 }
@@ -113,9 +122,10 @@ export function estimateTokens(
   learned: Learned,
 ): TokenEstimate {
   const inputs = estimateInputTokens(body, learned.ratio);
-  if (body.input !== undefined && body.messages === undefined) return { ...inputs, output: 0, max: 0 };
+  if (counts === 'none') return { ...inputs, output: 0, max: 0 };
   const asked = maxOutputTokens(body);
   const atMost = (tokens: number) => Math.min(Math.ceil(tokens), asked ?? Number.POSITIVE_INFINITY);
   const max = counts === 'real' ? atMost(safeOutput(learned)) : (asked ?? maxDefault);
-  return { ...inputs, output: atMost(learned.output), max };
+  const bound = asked === undefined ? {} : { asked: asked * choices(body) };
+  return { ...inputs, output: atMost(learned.output), max, ...bound };
 }

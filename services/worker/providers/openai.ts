@@ -1,16 +1,24 @@
 import type { Usage } from '#shared/contracts/job.ts';
-import { type ProviderAdapter, tokenCount } from './provider-adapter.ts';
+import { fieldsOf, type ProviderAdapter, partsOf, tokenCount } from './provider-adapter.ts';
 import { readChatEvent, readResponseEvent } from './stream-reader.ts';
 
 /** The Responses API counts `input_tokens` and `output_tokens`; the older endpoints name them otherwise. */
 function readUsage(answer: Record<string, unknown>): Usage | undefined {
-  const usage = (answer.usage ?? {}) as Record<string, unknown>;
+  const usage = fieldsOf(answer.usage);
   const inputTokens = tokenCount(usage.prompt_tokens) ?? tokenCount(usage.input_tokens);
   if (inputTokens === undefined) return undefined;
   // Embeddings have no output.
   const isEmbedding = usage.prompt_tokens !== undefined && usage.completion_tokens === undefined;
   const outputTokens = isEmbedding ? 0 : tokenCount(usage.completion_tokens ?? usage.output_tokens);
-  return outputTokens === undefined ? undefined : { inputTokens, outputTokens };
+  if (outputTokens === undefined) return undefined;
+  const input = fieldsOf(usage.prompt_tokens_details ?? usage.input_tokens_details);
+  const output = fieldsOf(usage.completion_tokens_details ?? usage.output_tokens_details);
+  const parts = partsOf({
+    cachedInputTokens: input.cached_tokens,
+    cacheWriteTokens: input.cache_write_tokens,
+    reasoningTokens: output.reasoning_tokens,
+  });
+  return { inputTokens, outputTokens, ...parts };
 }
 
 export const openaiAdapter: ProviderAdapter = {

@@ -22,3 +22,20 @@ export function tokenCount(value: unknown): number | undefined {
     typeof value === 'number' && Number.isInteger(value) && value >= 0 && value <= largestCount;
   return sensible ? value : undefined;
 }
+
+/** Parts of the tokens by kind; a kind of which there are none is left out. */
+export function partsOf(
+  counts: Partial<Record<Exclude<keyof Usage, 'inputTokens' | 'outputTokens'>, unknown>>,
+): Partial<Usage> {
+  const parts: Partial<Usage> = {};
+  for (const [kind, value] of Object.entries(counts)) {
+    const count = tokenCount(value);
+    if (count) parts[kind as keyof Usage] = count;
+  }
+  return parts;
+}
+
+/** The fields of a group inside the usage, if it is one. */
+export function fieldsOf(value: unknown): Record<string, unknown> {
+  return typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : {};
+}

@@ -75,9 +75,10 @@ export class StreamRelay {
 
   /** Tokens as the provider said, or as seen so far where it did not. */
   usage(estimatedInput: number): Usage {
-    const { inputTokens = estimatedInput, outputTokens } = this.#usage;
+    const { inputTokens = estimatedInput, outputTokens, ...parts } = this.#usage;
     const said = this.finished ? outputTokens : undefined;
     return {
+      ...parts,
       inputTokens,
       outputTokens: said ?? Math.max(outputTokens ?? 0, estimateTextTokens(this.#text)),
     };

@@ -20,7 +20,50 @@ describe('usage', () => {
     [
       anthropic,
       { input_tokens: 3, output_tokens: 4, cache_creation_input_tokens: 10, cache_read_input_tokens: 100 },
-      { inputTokens: 113, outputTokens: 4 },
+      { inputTokens: 113, outputTokens: 4, cacheWriteTokens: 10, cachedInputTokens: 100 },
+    ],
+    [
+      anthropic,
+      {
+        input_tokens: 3,
+        output_tokens: 40,
+        cache_creation_input_tokens: 10,
+        cache_creation: { ephemeral_1h_input_tokens: 6 },
+        output_tokens_details: { thinking_tokens: 30 },
+      },
+      {
+        inputTokens: 13,
+        outputTokens: 40,
+        cacheWriteTokens: 10,
+        cacheWriteLongTokens: 6,
+        reasoningTokens: 30,
+      },
+    ],
+    [
+      openai,
+      {
+        prompt_tokens: 30,
+        completion_tokens: 4,
+        prompt_tokens_details: { cached_tokens: 20, cache_write_tokens: 5 },
+        completion_tokens_details: { reasoning_tokens: 3 },
+      },
+      {
+        inputTokens: 30,
+        outputTokens: 4,
+        cachedInputTokens: 20,
+        cacheWriteTokens: 5,
+        reasoningTokens: 3,
+      },
+    ],
+    [
+      openai,
+      {
+        input_tokens: 30,
+        output_tokens: 4,
+        input_tokens_details: { cached_tokens: 20 },
+        output_tokens_details: { reasoning_tokens: 0 },
+      },
+      { inputTokens: 30, outputTokens: 4, cachedInputTokens: 20 },
     ],
     [
       anthropic,

@@ -52,5 +52,19 @@ test('where real output counts, ceilings hold what calls seldom exceed, and no m
 });
 
 test('an embedding has no output', () => {
-  expect(estimateTokens({ input: 'text' }, asked, taught)).toMatchObject({ output: 0, max: 0 });
+  const none = { ...asked, counts: 'none' } as const;
+  expect(estimateTokens({ input: 'text' }, none, taught)).toMatchObject({ output: 0, max: 0 });
+});
+
+test('a call to the Responses API has output, although it has no messages', () => {
+  const body = { input: 'text', max_output_tokens: 30 };
+  expect(estimateTokens(body, asked, taught)).toMatchObject({ output: 30, max: 30, asked: 30 });
+});
+
+test('what a call may produce counts each of the choices it asks for', () => {
+  expect(estimateTokens(chat('x', { max_tokens: 7, n: 3 }), asked, taught)).toMatchObject({
+    max: 7,
+    asked: 21,
+  });
+  expect(estimateTokens(chat('x', { n: 3 }), asked, taught)).not.toHaveProperty('asked');
 });
