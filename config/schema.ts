@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { batchesSchema } from './batch-schema.ts';
+import { quotaFields } from './limit-schema.ts';
 import { poolSchema } from './pool-schema.ts';
 import { priceFields } from './price-schema.ts';
 import { operationsSchema, redisSchema, reloadSchema, simulatorSchema } from './process-schema.ts';
@@ -281,10 +282,12 @@ const customerSchema = z.strictObject({
         key: z
           .string()
           .describe('The virtual key. Empty: made at start and kept in the data folder (`npm start` only).'),
+        ...quotaFields,
       }),
     )
     .min(1)
     .describe('Virtual keys that act for this tenant.'),
+  ...quotaFields,
 });
 
 const telemetrySchema = z

@@ -1,7 +1,8 @@
 import { z } from 'zod';
 import type { Endpoint } from '#shared/contracts/endpoint.ts';
-import type { JobRequest, StreamMode } from '#shared/contracts/job.ts';
+import type { CallAxes, JobRequest, StreamMode } from '#shared/contracts/job.ts';
 import { SluiceError } from '#shared/kernel/errors.ts';
+import { withBodyUser } from './call-axes.ts';
 import type { CallOptions } from './call-options.ts';
 import type { ModelTable } from './model-table.ts';
 
@@ -119,7 +120,7 @@ export function readCall(
   endpoint: Endpoint,
   body: unknown,
   models: ModelTable,
-  options: Pick<CallOptions, 'priority' | 'delivery'> & { tenant: string },
+  options: Pick<CallOptions, 'priority' | 'delivery'> & { tenant: string; axes: CallAxes },
   headers: Record<string, string>,
   metadata: Record<string, string>,
 ): JobRequest {
@@ -139,5 +140,6 @@ export function readCall(
     priority: options.priority,
     delivery: options.delivery,
     metadata,
+    axes: withBodyUser(options.axes, parsed.data),
   };
 }

@@ -1,3 +1,5 @@
+import type { CallAxes } from '#shared/contracts/job.ts';
+
 export const batchStatuses = [
   'validating',
   'failed',
@@ -36,6 +38,8 @@ export interface BatchRecord {
   completionWindow: string;
   inputFileId: string;
   metadata: Record<string, string> | null;
+  /** Of whoever made it; its lines carry them too. */
+  axes: CallAxes;
   model: string | undefined;
   outputFileId: string | undefined;
   errorFileId: string | undefined;
@@ -75,6 +79,7 @@ export function batchOf(tenant: string, id: string, field: Record<string, string
     completionWindow: field.completionWindow ?? '',
     inputFileId: field.inputFileId ?? '',
     metadata: json<Record<string, string>>('metadata') ?? null,
+    axes: json<CallAxes>('axes') ?? { key: '' },
     model: field.model,
     outputFileId: field.outputFileId,
     errorFileId: field.errorFileId,

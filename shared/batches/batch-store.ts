@@ -1,3 +1,4 @@
+import type { CallAxes } from '#shared/contracts/job.ts';
 import { messageIdOf, type WebhookEvent } from '#shared/contracts/webhook.ts';
 import type { RedisConnection } from '#shared/redis/connection.ts';
 import { storeError } from '#shared/redis/connection.ts';
@@ -29,6 +30,7 @@ export interface NewBatch {
   completionWindow: string;
   windowMs: number;
   metadata: Record<string, string> | null;
+  axes: CallAxes;
   /** How long what it writes is kept; undefined: as files are. */
   outputSeconds: number | undefined;
   openMax: number;
@@ -94,6 +96,8 @@ export class BatchStore {
         batch.inputFileId,
         'completionWindow',
         batch.completionWindow,
+        'axes',
+        JSON.stringify(batch.axes),
         ...(batch.metadata ? ['metadata', JSON.stringify(batch.metadata)] : []),
         ...(batch.outputSeconds === undefined ? [] : ['outputSeconds', batch.outputSeconds]),
       ],

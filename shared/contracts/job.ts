@@ -63,6 +63,19 @@ export interface TokenEstimate {
   asked?: number;
 }
 
+/** By what a call is told apart from others of its tenant: limits count by it, and the ledger names it. */
+export interface CallAxes {
+  /** Id of the virtual key. */
+  key: string;
+  team?: string | undefined;
+  /** Whom the caller makes the call for: `x-sluice-user`, or what the body names. */
+  user?: string | undefined;
+  /** `x-sluice-feature`. */
+  feature?: string | undefined;
+  /** Name of the route by which the model was found. */
+  route?: string | undefined;
+}
+
 /** What a caller asked for, as accept stores it. */
 export interface JobRequest {
   endpoint: (typeof endpoints)[number];
@@ -79,6 +92,7 @@ export interface JobRequest {
   delivery: Delivery;
   metadata: Record<string, string>;
   tokens: TokenEstimate;
+  axes: CallAxes;
   /** Whether the provider is asked to stream; undefined: the answer comes whole. */
   stream?: StreamMode | undefined;
   /** Endpoint id or URL that is to hear of the end of this job. */

@@ -195,6 +195,8 @@ export function requestFields(
     JSON.stringify(request.metadata),
     'tokens',
     JSON.stringify(request.tokens),
+    'axes',
+    JSON.stringify(request.axes),
     ...(request.stream === undefined ? [] : ['stream', request.stream]),
     ...(request.webhook === undefined ? [] : ['webhook', request.webhook]),
     ...(runAtMs === undefined ? [] : ['runAtMs', String(runAtMs)]),

@@ -193,6 +193,13 @@ export const errorCatalog = {
     retryable: true,
     sentence: 'The queue of this tenant is full: {current} of {limit} calls are waiting.',
   },
+  price_unknown: {
+    ...badRequest,
+    status: 403,
+    anthropicType: 'permission_error',
+    sentence:
+      'There is a budget for this call, and no price is known for {model}. Name a price, or let unpriced calls pass.',
+  },
   await_timeout: {
     status: 504,
     type: 'server_error',

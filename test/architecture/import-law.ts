@@ -6,7 +6,8 @@ const rows = [
   ['contracts', 'telemetry'],
   ['redis', 'http'],
   ['tenants', 'tokens', 'blobs'],
-  ['queue', 'jobs', 'quotas', 'results', 'deliveries', 'batches'],
+  ['quotas'],
+  ['queue', 'jobs', 'results', 'deliveries', 'batches'],
 ];
 
 /** Packages that only some folders may import at run time, and who may name their types besides. */

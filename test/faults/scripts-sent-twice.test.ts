@@ -44,6 +44,7 @@ const accept = async (jobId: string, delivery: Delivery = 'retry', runAtMs?: num
       delivery,
       metadata: {},
       tokens: { input: 1, output: 1, max: 1, linear: 1 },
+      axes: { key: 'test' },
     },
     idempotency: { keyHash: 'k', fingerprint: 'f' },
     goneJob: undefined,

@@ -86,7 +86,7 @@ test('a batch whose lines were all run is completed, although it expired before 
   });
   await store.make({
     ...{ id, tenant, inputFileId: fileId, endpoint: '/v1/chat/completions', completionWindow: '24h' },
-    ...{ windowMs: 60_000, metadata: null, outputSeconds: undefined, openMax: 10 },
+    ...{ windowMs: 60_000, metadata: null, axes: { key: 'test' }, outputSeconds: undefined, openMax: 10 },
   });
   const key = { tenant, id, token: 'one' };
   await store.claim(key, 60_000);

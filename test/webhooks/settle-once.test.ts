@@ -33,6 +33,7 @@ const request = {
   delivery: 'retry' as const,
   metadata: {},
   tokens: { input: 1, output: 1, max: 1, linear: 1 },
+  axes: { key: 'test' },
   webhook: target,
 };
 

@@ -93,11 +93,12 @@ async function viewOf({ batches }: DriveParts, { key }: BatchLease): Promise<Bat
   return batch;
 }
 
-function rulesOf(parts: DriveParts, { id, tenant, endpoint }: BatchRecord): LineRules {
+function rulesOf(parts: DriveParts, { id, tenant, axes, endpoint }: BatchRecord): LineRules {
   const { body_max_bytes, body_max_depth } = parts.settings.http;
   return {
     tenant,
     batchId: id,
+    axes,
     endpoint: endpoint as Endpoint,
     get models() {
       return parts.models;

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import type { Endpoint } from '#shared/contracts/endpoint.ts';
-import type { JobRequest } from '#shared/contracts/job.ts';
+import type { CallAxes, JobRequest } from '#shared/contracts/job.ts';
 import { SluiceError } from '#shared/kernel/errors.ts';
 import { parseUntrustedJson } from '#shared/kernel/json-guard.ts';
 import { readCall } from '../call-body.ts';
@@ -22,6 +22,8 @@ export class LineMistake extends Error {
 export interface LineRules {
   tenant: string;
   batchId: string;
+  /** Of whoever made the batch. */
+  axes: CallAxes;
   endpoint: Endpoint;
   /** As of now: read for each line. */
   readonly models: ModelTable;
@@ -79,7 +81,8 @@ function parse(bytes: Buffer, maxDepth: number): unknown {
 }
 
 function readBody(body: Record<string, unknown>, customId: string, rules: LineRules): JobRequest {
-  const options = { tenant: rules.tenant, priority: readPriority('batch'), delivery: 'retry' } as const;
+  const { tenant, axes } = rules;
+  const options = { tenant, axes, priority: readPriority('batch'), delivery: 'retry' } as const;
   const metadata = { batch: rules.batchId, custom_id: customId };
   try {
     return readCall(rules.endpoint, body, rules.models, options, {}, metadata);

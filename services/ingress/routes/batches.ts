@@ -8,6 +8,7 @@ import { endpoints } from '#shared/contracts/endpoint.ts';
 import { SluiceError } from '#shared/kernel/errors.ts';
 import { isId, newId } from '#shared/kernel/ids.ts';
 import { readPieces } from '../batches/pieces.ts';
+import { readAxes } from '../call-axes.ts';
 import { invalidRequest } from '../call-body.ts';
 import type { IngressParts } from '../ingress-parts.ts';
 
@@ -133,6 +134,7 @@ async function createBatch(
     completionWindow: completion_window,
     windowMs: windowMsOf(completion_window)!,
     metadata: metadata ?? null,
+    axes: readAxes(request),
     outputSeconds: output_expires_after?.seconds,
     openMax,
   });

@@ -3,6 +3,7 @@ import type { ZodTypeProvider } from 'fastify-type-provider-zod';
 import { type Endpoint, endpoints } from '#shared/contracts/endpoint.ts';
 import { SluiceError } from '#shared/kernel/errors.ts';
 import { acceptAwaitedJob, acceptFollowedJob, acceptJob, type Submission } from '../accept-job.ts';
+import { readAxes } from '../call-axes.ts';
 import { callBodies, readCall } from '../call-body.ts';
 import { type CallOptions, readCallOptions, readPassedHeaders } from '../call-options.ts';
 import { cancelJob } from '../cancel-job.ts';
@@ -38,7 +39,7 @@ async function answerCall(
     endpoint,
     request.body,
     parts.models,
-    { ...options, tenant: request.identity.tenant },
+    { ...options, tenant: request.identity.tenant, axes: readAxes(request) },
     readPassedHeaders(request.headers),
     {},
   );

@@ -3,10 +3,11 @@ import type { ZodTypeProvider } from 'fastify-type-provider-zod';
 import { z } from 'zod';
 import { endpoints } from '#shared/contracts/endpoint.ts';
 import { problemBody } from '#shared/contracts/error-body.ts';
-import { deliveries, jobStates } from '#shared/contracts/job.ts';
+import { type CallAxes, deliveries, jobStates } from '#shared/contracts/job.ts';
 import { type JobObject, jobObject } from '#shared/jobs/job-object.ts';
 import { SluiceError } from '#shared/kernel/errors.ts';
 import { acceptJob, joinJob, leaveJob, type Submission } from '../accept-job.ts';
+import { readAxes } from '../call-axes.ts';
 import { invalidRequest, readCall } from '../call-body.ts';
 import { readDoor, readIdempotencyKey, readPriority, readRunAt } from '../call-options.ts';
 import { cancelJob } from '../cancel-job.ts';
@@ -126,6 +127,7 @@ async function submitJobs(
     const jobId = await submitJob(
       parts,
       request.identity.tenant,
+      readAxes(request),
       request.body,
       request.headers['idempotency-key'] as string | undefined,
     );
@@ -150,7 +152,7 @@ async function submitOne(
   body: unknown,
 ): Promise<{ status: number; job?: JobObject; error?: unknown }> {
   try {
-    const jobId = await submitJob(parts, request.identity.tenant, body, undefined);
+    const jobId = await submitJob(parts, request.identity.tenant, readAxes(request), body, undefined);
     return { status: 202, job: await readJobObject(parts, request, jobId) };
   } catch (error) {
     if (!(error instanceof SluiceError)) throw error;
@@ -162,13 +164,14 @@ async function submitOne(
 export async function submitJob(
   parts: IngressParts,
   tenant: string,
+  axes: CallAxes,
   body: unknown,
   keyHeader: string | undefined,
 ): Promise<string> {
   const parsed = jobSubmission.safeParse(body);
   if (!parsed.success) throw invalidRequest(parsed.error);
   const { endpoint, metadata, delivery, deadline_seconds, run_at } = parsed.data;
-  const options = { tenant, priority: readPriority(String(parsed.data.priority)), delivery };
+  const options = { tenant, axes, priority: readPriority(String(parsed.data.priority)), delivery };
   const maxSeconds = parts.settings.jobs.deadline_max_seconds;
   if (deadline_seconds !== undefined && deadline_seconds > maxSeconds) {
     throw new SluiceError('invalid_request', {

@@ -7,6 +7,7 @@ import { parseUntrustedJson } from '#shared/kernel/json-guard.ts';
 import type { Subscription } from '#shared/results/event-feed.ts';
 import type { Identity } from '#shared/tenants/virtual-keys.ts';
 import { followJob, leaveJob } from '../accept-job.ts';
+import { axesOf } from '../call-axes.ts';
 import { invalidRequest } from '../call-body.ts';
 import { cancelJob } from '../cancel-job.ts';
 import type { IngressParts } from '../ingress-parts.ts';
@@ -138,7 +139,7 @@ export class SocketSession {
       case 'unsubscribe':
         return this.#unsubscribe(message);
       case 'submit': {
-        const jobId = await submitJob(this.#parts, tenant, message.job, undefined);
+        const jobId = await submitJob(this.#parts, tenant, axesOf(this.#identity), message.job, undefined);
         this.#outbox.send({ type: 'submitted', ref, job: jobId });
         if (message.subscribe) await this.#follow(jobId, undefined, ref);
         return;

@@ -44,6 +44,7 @@ const request = (delivery: Delivery) => ({
   delivery,
   metadata: {},
   tokens: { input: 1, output: 1, max: 1, linear: 1 },
+  axes: { key: 'test' },
 });
 const attemptOf = (attempt: number): Attempt => ({
   attempt,

@@ -59,6 +59,7 @@ async function call(
       delivery: 'retry',
       metadata: {},
       tokens: { input: linear, output: 1, max: 1, linear },
+      axes: { key: 'test' },
     },
   });
   const settlement = {

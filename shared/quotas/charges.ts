@@ -1,0 +1,83 @@
+import { hash } from 'node:crypto';
+import type { Settings } from '#config/schema.ts';
+import type { CallAxes, TokenEstimate } from '#shared/contracts/job.ts';
+import { SluiceError } from '#shared/kernel/errors.ts';
+import { type Dimension, type PreparedLimit, prepareLimits } from './prepare-limits.ts';
+
+/** What is known of a call when it is accepted. */
+export interface CountedCall {
+  axes: CallAxes;
+  /** Undefined when it is not a call yet: limits that depend on it are left out. */
+  place: { provider: string; model: string } | undefined;
+  tokens: TokenEstimate;
+  /** The most it may cost; undefined when no price is known. */
+  worstNanoUsd: number | undefined;
+}
+
+/** One counter that a call is charged to, with what is reserved of it. */
+export interface Charge {
+  limit: PreparedLimit;
+  /** Completes the prefix of the key. */
+  counter: string;
+  cost: number;
+}
+
+function costOf(dimension: Dimension, { tokens, worstNanoUsd = 0 }: CountedCall): number {
+  const output = Math.max(tokens.output, tokens.max);
+  switch (dimension) {
+    case 'requests':
+    case 'concurrency':
+      return 1;
+    case 'tokens':
+      return tokens.input + output;
+    case 'input_tokens':
+      return tokens.input;
+    case 'output_tokens':
+      return output;
+    case 'nano_usd':
+      return worstNanoUsd;
+  }
+}
+
+type Values = Partial<Record<string, string>>;
+
+function chargeOf(limit: PreparedLimit, values: Values, call: CountedCall): Charge | undefined {
+  for (const [axis, matches] of limit.match) if (!matches(values[axis] ?? '')) return undefined;
+  const isPlaced = (axis: string) => axis !== 'provider' && axis !== 'model';
+  if (!call.place && !limit.per.every(isPlaced)) return undefined;
+  const own = limit.per.map((axis) => values[axis] ?? '');
+  const counter = own.length === 0 ? limit.id : `${limit.id}:${digest(own)}`;
+  return { limit, counter, cost: costOf(limit.dimension, call) };
+}
+
+const digest = (values: readonly string[]) =>
+  hash('sha256', JSON.stringify(values), 'base64url').slice(0, 22);
+
+/** All limits that a call of this tenant is held to: those of its customer, its team and its key. */
+function limitsFor(customers: Settings['customers'], tenant: string, axes: CallAxes): PreparedLimit[] {
+  const customer = customers[tenant];
+  if (!customer) return [];
+  const key = customer.keys.find(({ id }) => id === axes.key);
+  return [
+    ...prepareLimits({ tier: 'customer', id: tenant }, customer),
+    ...(key ? prepareLimits({ tier: 'key', id: key.id }, key) : []),
+  ];
+}
+
+/**
+ * What a call is charged when it is accepted; nothing for a caller without quotas. Pure: whether it fits is for the
+ * script that accepts it to say.
+ *
+ * @throws SluiceError price_unknown when a budget counts the call and nobody knows what it may cost
+ */
+export function chargesOf(customers: Settings['customers'], tenant: string, call: CountedCall): Charge[] {
+  const limits = limitsFor(customers, tenant, call.axes);
+  if (limits.length === 0) return [];
+  const values: Values = { ...call.axes, ...call.place };
+  const charges = limits.flatMap((limit) => chargeOf(limit, values, call) ?? []);
+  const unpriced = call.place !== undefined && call.worstNanoUsd === undefined;
+  const isUnknown = ({ limit }: Charge) => limit.dimension === 'nano_usd' && limit.unpriced === 'refuse';
+  if (unpriced && charges.some(isUnknown))
+    throw new SluiceError('price_unknown', { fields: { model: call.place!.model }, param: 'model' });
+  return charges;
+}
