@@ -188,8 +188,7 @@ async function runBegun(parts: RunJobParts, held: HeldTicket, job: BegunJob): Pr
   const { tenant, job: jobId } = held.ticket;
   const { jobs, leases, metrics, id, provider } = parts;
   const pool = poolName(id);
-  const isOpen = await parts.sendWindow.opens(held.grant.askedMs);
-  if (!isOpen || parts.credentials.isHeld(held.grant)) {
+  if (!parts.sendWindow.isOpen(held.grant) || parts.credentials.isHeld(held.grant)) {
     metrics.lateGrants.inc({ pool });
     return giveBack(parts, held);
   }

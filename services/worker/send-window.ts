@@ -1,10 +1,5 @@
 import type { Clock } from '#shared/kernel/clock.ts';
-
-/** How long after it was asked for a grant is used: not before `holdMs`, not after `maxAgeMs`. */
-export interface GrantTiming {
-  holdMs: number;
-  maxAgeMs: number;
-}
+import type { Grant } from '#shared/queue/fair/grant.ts';
 
 /**
  * A stall's worth of late grants is given back, and beyond it one for every ten that are sent: a process that is always
@@ -12,32 +7,30 @@ export interface GrantTiming {
  */
 const givenBackMax = 64;
 const givenBackShare = 0.1;
+/** What a request takes to the provider, as far as slices are concerned. */
+const onTheWayMs = 5;
 
 /**
  * Keeps requests in the window their grant was counted in. What was long on its way (a busy process, a slow Redis)
- * would reach the provider in the next window together with that window's own calls. A short hold takes the jitter out
- * of what comes before, as a playout buffer does for packets.
+ * would reach the provider in the next window together with that window's own calls.
  */
 export class SendWindow {
   readonly #clock: Clock;
-  readonly #timing: GrantTiming | undefined;
+  readonly #ageMaxMs: number | undefined;
   /** How many late grants may be given back. */
   #credit = givenBackMax;
 
-  /** Without a timing nothing is held and nothing is late. */
-  constructor(clock: Clock, timing: GrantTiming | undefined) {
+  /** Without an age nothing is late. */
+  constructor(clock: Clock, ageMaxMs: number | undefined) {
     this.#clock = clock;
-    this.#timing = timing;
+    this.#ageMaxMs = ageMaxMs;
   }
 
-  /** Waits until the request may be sent; false when it is too late and the grant is to be given back. */
-  async opens(askedMs: number): Promise<boolean> {
-    if (!this.#timing) return true;
-    const { holdMs, maxAgeMs } = this.#timing;
-    const earlyMs = askedMs + holdMs - this.#clock.monotonicMs();
-    if (earlyMs > 0) await this.#clock.sleep(earlyMs);
-    const late = this.#clock.monotonicMs() - askedMs > maxAgeMs;
-    if (late && this.#credit >= 1) {
+  /** Whether the request may be sent now; false when it is too late and the grant is to be given back. */
+  isOpen({ askedMs, lastsMs = Number.POSITIVE_INFINITY }: Pick<Grant, 'askedMs' | 'lastsMs'>): boolean {
+    if (this.#ageMaxMs === undefined) return true;
+    const isLate = this.#clock.monotonicMs() - askedMs > Math.min(this.#ageMaxMs, lastsMs - onTheWayMs);
+    if (isLate && this.#credit >= 1) {
       this.#credit--;
       return false;
     }

@@ -3,7 +3,7 @@ import type { Clock } from '#shared/kernel/clock.ts';
 import type { Random } from '#shared/kernel/random.ts';
 import { ClaimLoop } from '#shared/queue/claim-loop.ts';
 import type { PoolQueue } from '#shared/queue/pool-queue.ts';
-import { grantTimingOf } from '#shared/queue/pool-settings.ts';
+import { grantAgeMaxMs } from '#shared/queue/pool-settings.ts';
 import { StockLoop } from '#shared/queue/stock-loop.ts';
 import type { TicketWorker, TicketWorkerOptions } from '#shared/queue/ticket-worker.ts';
 import type { RedisConnection } from '#shared/redis/connection.ts';
@@ -118,7 +118,7 @@ export class ServedPool {
   }
 
   #newSendWindow(provider: ProviderSettings): SendWindow {
-    return new SendWindow(this.#parts.clock, grantTimingOf(this.#poolOf(provider)));
+    return new SendWindow(this.#parts.clock, grantAgeMaxMs(this.#poolOf(provider)));
   }
 
   #newLimitWatch(provider: ProviderSettings): LimitWatch {

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { ProviderSettings, Settings } from '#config/schema.ts';
-import { type PoolSettings, sliceMarginMs, type TenantSettings } from './fair/pool-config.ts';
+import type { PoolSettings, TenantSettings } from './fair/pool-config.ts';
 import type { PoolId } from './pool-queue.ts';
 
 const dayMs = 86_400_000;
@@ -37,17 +37,10 @@ export function poolSettingsOf(
 const sendShare = 0.4;
 /** Even without a guard a grant may take this long to be sent. */
 const shortestGrantMs = 50;
-/** Where slices are counted, requests are held until they are this old, so that they go out as evenly as granted. */
-const sliceHoldMs = 20;
-
-/** When a grant of the pool may be used, from the moment it was asked for; undefined where no rate is limited. */
-export function grantTimingOf(
-  pool: ProviderSettings['pools'][string],
-): { holdMs: number; maxAgeMs: number } | undefined {
+/** How old a grant of the pool may be when its request is sent, milliseconds; undefined where no rate is limited. */
+export function grantAgeMaxMs(pool: ProviderSettings['pools'][string]): number | undefined {
   if (!ceilingsOf(pool).some(({ dimension }) => dimension !== 'concurrency')) return undefined;
-  const { guard_ms, slice_ms } = pool;
-  if (slice_ms === undefined) return { holdMs: 0, maxAgeMs: Math.max(guard_ms * sendShare, shortestGrantMs) };
-  return { holdMs: sliceHoldMs, maxAgeMs: sliceHoldMs + sliceMarginMs(slice_ms, guard_ms) };
+  return Math.max(pool.guard_ms * sendShare, shortestGrantMs);
 }
 
 /** Tells one key from another without telling the key. */

@@ -142,6 +142,8 @@ export class FairModel {
   coolDown(credential: string, untilMs: number, nowMs: number): void {
     this.#look(nowMs);
     this.cooldowns.set(credential, Math.max(untilMs, this.cooldowns.get(credential) ?? 0));
+    const { scope } = this.pool.credentials.find(({ id }) => id === credential)!;
+    for (const ceiling of this.#ceilings(scope)) this.#window(ceiling).refused(this.#nowMs);
   }
 
   /** Lanes that take part, in the order in which they are served. */
@@ -268,6 +270,11 @@ export class FairModel {
         atMs = Math.max(atMs, fits.atMs);
         room = Math.min(room, fits.room);
       }
+    }
+    for (const ceiling of this.#ceilings(scope)) {
+      const cost = reservation[ceiling.dimension - 1]!;
+      if (cost > 0 && Number.isFinite(atMs))
+        atMs = this.#window(ceiling).sliceAdmitsMs(cost, atMs, this.#nowMs);
     }
     return { atMs, room };
   }

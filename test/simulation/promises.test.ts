@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import type { Redis } from 'ioredis';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { publishPool } from '#shared/queue/fair/publish-pool.ts';
+import { coolDown, publishPool } from '#shared/queue/fair/publish-pool.ts';
 import { fairKeys } from '#shared/redis/keys.ts';
 import { RedisProcess } from '../harness/redis-process.ts';
 import { FairPool } from '../queue/fair/fair-pool.ts';
@@ -106,8 +106,13 @@ test('no rolling window ever holds more than its ceiling, and work that waits is
           }
           expect(fullest(sent, windowMs + guardMs, 'requests')).toBeLessThanOrEqual(rpm);
           expect(fullest(sent, windowMs + guardMs, 'tokens')).toBeLessThanOrEqual(tpm);
-          if (sliceMs)
-            expect(fullest(sent, sliceMs, 'requests')).toBeLessThanOrEqual(Math.max(1, Math.floor(rpm / 10)));
+          if (sliceMs) {
+            const part = Math.max(1, Math.floor(rpm / 10));
+            const slices = Map.groupBy(sent, ({ atMs }) => Math.floor(atMs / sliceMs));
+            for (const calls of slices.values()) expect(calls.length).toBeLessThanOrEqual(part);
+            const openMs = sliceMs - Math.min(guardMs, Math.ceil(sliceMs * 0.06));
+            expect(fullest(sent, openMs, 'requests')).toBeLessThanOrEqual(part);
+          }
         } finally {
           await pool.close();
         }
@@ -295,4 +300,40 @@ test('a look that finds no room forgets nothing of what was admitted', async () 
   pool.nowMs += 500;
   expect((await pool.claim(1)).claimed).toHaveLength(1);
   await pool.close();
+});
+
+test('where the slices of a provider begin is learned from what it refuses, and nothing is sent around their ends', async () => {
+  const phaseMs = 370;
+  const sliceMs = 1_000;
+  const pool = await FairPool.open(redis, {
+    credentials: [{ id: 'k', scope: 'org' }],
+    scopes: { org: [{ dimension: 'requests', amount: 6_000, windowMs: 60_000, sliceMs }] },
+  });
+  try {
+    for (let index = 0; index < 700; index++)
+      await pool.add(`job${index}`, { tenant: 'ant', input: 1, max: 1 });
+    const sentMs: number[] = [];
+    const sendUntil = async (endMs: number) => {
+      while (pool.nowMs < endMs) {
+        const { claimed, comeBackMs } = await pool.claim(64);
+        for (const { id } of claimed) {
+          sentMs.push(pool.nowMs);
+          await pool.complete(id, { in: 1, out: 1 });
+        }
+        if (claimed.length === 0) pool.nowMs += Math.max(1, comeBackMs ?? 1);
+      }
+    };
+    const nextEndMs = (Math.floor((pool.nowMs - phaseMs) / sliceMs) + 2) * sliceMs + phaseMs;
+    await sendUntil(nextEndMs - 3);
+    await coolDown(pool.backend, 'k', 0);
+    const learnedMs = pool.nowMs;
+    await sendUntil(learnedMs + 3 * sliceMs);
+    const late = sentMs
+      .filter((atMs) => atMs > learnedMs)
+      .map((atMs) => (((atMs - phaseMs) % sliceMs) + sliceMs) % sliceMs);
+    expect(late.length).toBeGreaterThan(250);
+    expect(Math.max(...late)).toBeLessThan(sliceMs - 30);
+  } finally {
+    await pool.close();
+  }
 });

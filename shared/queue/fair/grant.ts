@@ -8,6 +8,8 @@ export interface Grant {
   credential: string | undefined;
   /** True when no credential can ever hold a request of this size: it is to be refused, not sent. */
   oversize: boolean;
+  /** How long after `timeMs` the provider counts the call where it was counted here; undefined: as long as its window. */
+  lastsMs: number | undefined;
   /** How its call ends is to be reported: it is the probe of an interruption, or follows a failure. */
   watched: boolean;
 }
@@ -16,12 +18,13 @@ const oversizeMark = '!oversize';
 
 /** Reads the grant as grants.lua writes it. */
 export function parseGrant(text: string, askedMs: number): Grant {
-  const [timeMs, credential, watched] = text.split(' ', 3);
+  const [timeMs, credential, lastsMs, watched] = text.split(' ', 4);
   return {
     askedMs,
     timeMs: Number(timeMs),
     credential: credential === '-' || credential === oversizeMark ? undefined : credential,
     oversize: credential === oversizeMark,
+    lastsMs: lastsMs === '-' ? undefined : Number(lastsMs),
     watched: watched !== undefined,
   };
 }

@@ -105,6 +105,11 @@ export interface CompiledCeiling {
   burstMs: number;
   /** A single cost may be larger: it is then counted as the whole amount. */
   clamped: boolean;
+  /** Of slices only: their length, and when in them calls are admitted; see lua/includes/slices.lua. */
+  sliceMs?: number;
+  frontMs?: number;
+  openMs?: number;
+  spreadMs?: number;
 }
 
 export const dimensions = ['requests', 'tokens', 'input_tokens', 'output_tokens', 'concurrency'] as const;
@@ -113,18 +118,16 @@ const letters = { requests: 'r', tokens: 't', input_tokens: 'it', output_tokens:
 /** A window has this many slots, unless they would be longer than the longest: how much later than exactly it ends. */
 const slotsPerWindow = 1_200;
 const longestSlotMs = 250;
-/** How much slower than its slices a ceiling is paced: calls that arrive early or late by this share of a slice still fit. */
-const sliceMarginShare = 0.01;
-/** A pace over slices catches up with at most this share of a slice at once. */
-const sliceBurstShare = 0.05;
+/** Share of a slice around its end in which nothing is admitted, so that calls may arrive late, or its clock differ. */
+const sliceGapShare = 0.06;
+/** Part of it that lies at the start of the next slice. */
+const sliceFrontShare = 0.25;
+/** Share of the rest over which a slice's calls are spread; what lags behind is made up afterwards. */
+const sliceSpreadShare = 0.9;
 /** Longer windows (a day's quota) are used as fast as they allow, unless a burst says otherwise. */
 const longestPacedMs = 60_000;
 /** A pace is kept over at least this long: workers wake late by a few milliseconds. */
 const shortestBurstMs = 20;
-
-/** How much earlier or later than granted a call may arrive in a slice, milliseconds. */
-export const sliceMarginMs = (sliceMs: number, guardMs: number) =>
-  Math.min(guardMs, Math.ceil(sliceMs * sliceMarginShare));
 
 const slotMsOf = (windowMs: number) =>
   Math.max(1, Math.min(longestSlotMs, Math.floor(windowMs / slotsPerWindow)));
@@ -155,23 +158,24 @@ function compileCeiling(scope: string, ceiling: CeilingSettings, settings: PoolS
   };
   if (sliceMs === undefined || dimension === 'concurrency') return [whole];
   const part = Math.max(1, Math.floor((amount * sliceMs) / windowMs));
-  const marginMs = sliceMarginMs(sliceMs, settings.guardMs);
-  return [
-    {
-      ...whole,
-      msPerUnit: Math.max(whole.msPerUnit, (sliceMs + marginMs) / part),
-      burstMs: Math.max(shortestBurstMs, sliceMs * sliceBurstShare),
-    },
-    {
-      ...whole,
-      key: `${whole.key}/${sliceMs}`,
-      amount: part,
-      spanMs: sliceMs,
-      slotMs: slotMsOf(sliceMs),
-      burstMs: -1,
-      clamped: true,
-    },
-  ];
+  const gapMs = Math.min(settings.guardMs, Math.ceil(sliceMs * sliceGapShare));
+  const openMs = sliceMs - gapMs;
+  const slice = {
+    ...whole,
+    key: `${whole.key}/${sliceMs}`,
+    amount: part,
+    // Wherever a slice begins at the provider: any stretch of this length is held to its amount too.
+    spanMs: openMs,
+    slotMs: slotMsOf(sliceMs),
+    msPerUnit: sliceMs / part,
+    burstMs: -1,
+    clamped: true,
+    sliceMs,
+    frontMs: Math.ceil(gapMs * sliceFrontShare),
+    openMs,
+    spreadMs: openMs * sliceSpreadShare,
+  };
+  return [whole, slice];
 }
 
 /** The settings of a pool as the scripts read them. @throws ZodError */

@@ -50,6 +50,7 @@ if arg.configuration ~= '' then
     local untilMs = countsUntilMs[name] or gone[name] or 0
     if untilMs <= nowMs then
       before.ceilings.windows[name], before.ceilings.pacers[name], gone[name] = nil, nil, nil
+      if before.ceilings.slices then before.ceilings.slices[name] = nil end
       call('DEL', key.slotsPrefix .. name)
     elseif untilMs < math.huge then
       gone[name] = untilMs

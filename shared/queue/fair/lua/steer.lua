@@ -8,12 +8,16 @@
 --- @include "calls"
 --- @include "clock"
 --- @include "pool"
+--- @include "reserve"
 --- @include "news"
 
 local cooldowns = pool.read().ceilings.cooldowns
 local forMs = tonumber(arg.forMs)
 local untilMs = nowMs + forMs
 call('HINCRBY', key.pool, 'refusals:' .. arg.credentialId, 1)
+for _, credential in ipairs(pool.config.credentials) do
+  if credential.id == arg.credentialId then reserve.refused(credential) end
+end
 if untilMs > (cooldowns[arg.credentialId] or 0) then
   cooldowns[arg.credentialId] = untilMs
   if forMs > 0 then news.tell(arg.credentialId, 'cooled', forMs) end

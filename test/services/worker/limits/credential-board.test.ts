@@ -9,6 +9,7 @@ import { ManualClock } from '../../../harness/manual-clock.ts';
 const grant = (over: Partial<Grant>): Grant => ({
   askedMs: 1_000,
   timeMs: 50_000,
+  lastsMs: undefined,
   credential: 'k',
   oversize: false,
   watched: false,

@@ -1,7 +1,8 @@
 --[[
   Ceilings: how much the provider's own counting still allows, and when it allows the rest.
 
-  A ceiling of a scope is { key, dimension, amount, spanMs, slotMs, msPerUnit, burstMs, clamped } (pool-config.ts).
+  A ceiling of a scope is { key, dimension, amount, spanMs, slotMs, msPerUnit, burstMs, clamped } (pool-config.ts); that of
+  its slices also has a sliceMs, see slices.lua.
   dimension   1 requests, 2 tokens, 3 input tokens, 4 output tokens, 5 concurrency
 
   Sliding window. What is admitted is added up in slots of slotMs. A slot leaves the window when its END is spanMs old,
@@ -13,6 +14,8 @@
   Pacer (GCRA). It admits while its theoretical arrival time is at most burstMs ahead, and then moves it by the cost at
   the ceiling's rate: admissions spread over the window instead of opening it with a burst.
 ]]
+--- @include "slices"
+
 local limits = {
   concurrency = 5,
   -- Bounds of one call; what remains is found by the next.
@@ -114,9 +117,9 @@ function limits.fitsAt(scope, ceiling, cost)
   return at, (amount - window[3] - cost) / amount
 end
 
--- Adds `cost` to the window and the pacer of a ceiling, as of now.
+-- Adds `cost` to the window and the pacer of a ceiling, as of now; how long its slice still lasts, where it has slices.
 function limits.charge(ceiling, cost)
-  if cost <= 0 then return end
+  if cost <= 0 then return nil end
   local window = limits.windowOf(ceiling)
   local slot = math.floor(pool.nowMs / ceiling.slotMs)
   if slot ~= window[1] then
@@ -132,6 +135,7 @@ function limits.charge(ceiling, cost)
     local pacers = pool.ceilings.pacers
     pacers[ceiling.key] = math.max(pacers[ceiling.key] or 0, pool.nowMs) + cost * ceiling.msPerUnit
   end
+  return ceiling.sliceMs and slices.charge(ceiling, cost)
 end
 
 -- Takes `cost` that was charged at `chargedMs` out again, as far as it still counts.
@@ -139,6 +143,7 @@ function limits.refund(ceiling, cost, chargedMs)
   if cost <= 0 then return end
   local window = limits.windowOf(ceiling)
   local slot = math.floor(chargedMs / ceiling.slotMs)
+  if ceiling.sliceMs then slices.refund(ceiling, cost, chargedMs) end
   local pacers = pool.ceilings.pacers
   if pacers[ceiling.key] then pacers[ceiling.key] = pacers[ceiling.key] - cost * ceiling.msPerUnit end
   if slot == window[1] then

@@ -120,7 +120,8 @@ function dispatch.serve(tenants, token)
     if not heads[2] then lanes.leave(lane.tenant, lane.member, lane.counter, false) end
     return nil, 'dropped'
   end
-  local watched = scope ~= '-' and reserve.charge(admitted, reservation, jobId)
+  local lastsMs, watched
+  if scope ~= '-' then lastsMs, watched = reserve.charge(admitted, reservation, jobId) end
   pool.virtualTime = math.max(pool.virtualTime, lane.counter)
   lane.started = lane.started + 1
   local counter = lane.counter + cost / lane.weight
@@ -132,7 +133,8 @@ function dispatch.serve(tenants, token)
   end
   local grant = grants.pack(lane.tenant, lane.weight, cost, credential, scope, reservation)
   dispatch.activate(jobId, fields, (starts or 0) + 1, grant, token)
-  local told = textOf(pool.nowMs) .. ' ' .. credential .. (watched and ' watched' or '')
+  local told = textOf(pool.nowMs) .. ' ' .. credential .. ' ' .. (lastsMs and textOf(lastsMs) or '-')
+    .. (watched and ' watched' or '')
   return { fields, jobId, told, leases.memberOf(scope, jobId, lane.tenant) }
 end
 

@@ -69,6 +69,14 @@ function reserve.scopeFitsAt(scope, reservation)
       room = math.min(room, share)
     end
   end
+  -- What the windows admit must also find a slice open.
+  for _, ceiling in ipairs(pool.config.scopes[scope] or {}) do
+    local cost = reservation[ceiling.dimension]
+    if ceiling.sliceMs and cost > 0 and latest < math.huge then
+      local at = slices.fitsAt(ceiling, cost, latest)
+      if at > latest then latest, waitedFor = at, ceiling end
+    end
+  end
   return latest, room, waitedFor, fits
 end
 
@@ -110,11 +118,14 @@ function reserve.choose(reservation)
   return nil, soonest, waitedFor, oversize
 end
 
--- True when how the call ends is to be reported.
+-- How long the call may take to reach the provider, where slices tell (milliseconds), and whether its end is to be reported.
 function reserve.charge(credential, reservation, jobId)
-  local rows = pool.config.scopes[credential.scope] or {}
+  local rows, lastsMs = pool.config.scopes[credential.scope] or {}, nil
   for _, ceiling in ipairs(rows) do
-    if ceiling.dimension ~= limits.concurrency then limits.charge(ceiling, reservation[ceiling.dimension]) end
+    if ceiling.dimension ~= limits.concurrency then
+      local sliceMs = limits.charge(ceiling, reservation[ceiling.dimension])
+      if sliceMs then lastsMs = math.min(lastsMs or sliceMs, sliceMs) end
+    end
   end
   pool.addRunning(credential.scope, '1')
   local ceilings = pool.ceilings
@@ -122,7 +133,14 @@ function reserve.charge(credential, reservation, jobId)
   ceilings.used[credential.id] = ceilings.uses
   ceilings.seenMs = pool.nowMs
   pool.changed = true
-  return next(pool.health) and health.start(credential, rows, reservation, jobId)
+  return lastsMs, next(pool.health) and health.start(credential, rows, reservation, jobId)
+end
+
+-- The provider refused a call for its quota: where it counts slices, that tells when they begin.
+function reserve.refused(credential)
+  for _, ceiling in ipairs(pool.config.scopes[credential.scope] or {}) do
+    if ceiling.sliceMs then slices.refused(ceiling) end
+  end
 end
 
 -- Replaces a reservation by what counts: `atStart` when it was charged, `atEnd` now.
