@@ -67,7 +67,7 @@ function readText(file: string): string {
   try {
     return readFileSync(file, 'utf8');
   } catch (cause) {
-    throw new ConfigurationError(`${file}: the configuration file cannot be read`, { cause });
+    throw new ConfigurationError(`${file}: the file cannot be read`, { cause });
   }
 }
 
@@ -142,6 +142,28 @@ function withoutEmptyCredentials(settings: Settings): Settings {
 /** Folders in which programs are looked for. */
 export function executablePath(environment: Environment = process.env): string {
   return environment.PATH ?? '';
+}
+
+/** Keys of fewer characters are refused: they could be guessed. */
+const secretKeyMinLength = 32;
+
+/**
+ * The keys that encrypt secrets at rest, the newest first: SLUICE_SECRET_KEY, or what the file SLUICE_SECRET_KEY_FILE
+ * holds, with spaces, commas or line ends between several. None: secrets cannot be stored.
+ *
+ * @throws ConfigurationError
+ */
+export function secretKeys(environment: Environment = process.env): string[] {
+  const { SLUICE_SECRET_KEY, SLUICE_SECRET_KEY_FILE } = environment;
+  const text = SLUICE_SECRET_KEY || (SLUICE_SECRET_KEY_FILE ? readText(SLUICE_SECRET_KEY_FILE) : '');
+  const keys = text.split(/[\s,]+/).filter(Boolean);
+  if (keys.some(({ length }) => length < secretKeyMinLength)) {
+    const source = SLUICE_SECRET_KEY ? 'SLUICE_SECRET_KEY' : SLUICE_SECRET_KEY_FILE;
+    throw new ConfigurationError(
+      `${source}: a key of at least ${secretKeyMinLength} characters is needed, such as \`openssl rand -base64 32\` makes`,
+    );
+  }
+  return keys;
 }
 
 /** Which Sluice the command line talks to, and with which key, unless its options say so. */

@@ -52,6 +52,8 @@ export function renderReference(): string {
     '|---|---|',
     ...variables,
     '| `SLUICE_CONFIG` | the configuration file |',
+    '| `SLUICE_SECRET_KEY` | key that encrypts secrets at rest, at least 32 characters; several with commas between, the newest first |',
+    '| `SLUICE_SECRET_KEY_FILE` | file that holds it instead |',
     '',
     ...groups,
   ].join('\n');

@@ -1,7 +1,7 @@
 // Everything in one process: an embedded Redis unless REDIS_URL names one, the provider simulator unless a provider
 // key is configured, one ingress, one worker, one webhook service. `npm start` runs this.
 import { join } from 'node:path';
-import { executablePath, loadSettings } from '#config/load.ts';
+import { executablePath, loadSettings, secretKeys } from '#config/load.ts';
 import type { Settings } from '#config/schema.ts';
 import { systemClock } from '#shared/kernel/clock.ts';
 import { describeError } from '#shared/kernel/errors.ts';
@@ -15,7 +15,8 @@ import { createLogger, type Logger } from '#shared/telemetry/logger.ts';
 import { createMetrics } from '#shared/telemetry/metrics.ts';
 import { OperationsServer } from '#shared/telemetry/operations-server.ts';
 import { startTracing } from '#shared/telemetry/tracing.ts';
-import { fillEmptyKeys } from './development-key.ts';
+import { fillEmptyKeys, keptSecretKeys } from './development-key.ts';
+import { openSecrets } from './open-secrets.ts';
 import { runProcess } from './run-process.ts';
 import { reachableHost, removeRunningFile, writeRunningFile } from './running-file.ts';
 import { routeToSimulator, SimulatorProcess } from './simulator-process.ts';
@@ -98,7 +99,8 @@ async function createApps(
   ]);
   const metrics = createMetrics({ processMetrics: true });
   const live = new LiveValue(route(settings));
-  const common = { live, redisUrl, log, metrics, clock: systemClock };
+  const secrets = openSecrets(await keptSecretKeys(settings.redis.data_dir, secretKeys()), log);
+  const common = { live, redisUrl, log, metrics, clock: systemClock, secrets };
   const ingress = createIngressApp(common);
   const worker = createWorkerApp({ ...common, pools: ['*'], random: systemRandom });
   const webhook = createWebhookApp({ ...common, settings: route(settings), random: systemRandom });

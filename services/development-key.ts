@@ -4,22 +4,37 @@ import type { Settings } from '#config/schema.ts';
 import { systemRandom } from '#shared/kernel/random.ts';
 import { newVirtualKey } from '#shared/tenants/virtual-keys.ts';
 
-const fileIn = (dataDir: string) => join(dataDir, 'development-key');
+const developmentKeyFile = 'development-key';
+const secretKeyFile = 'secret-key';
+const secretKeyBytes = 32;
 
-/** The key kept in the data folder, if one was made. */
-export async function keptDevelopmentKey(dataDir: string): Promise<string | undefined> {
-  const kept = await readFile(fileIn(dataDir), 'utf8').catch(() => undefined);
-  return kept?.trim() || undefined;
+async function kept(dataDir: string, name: string): Promise<string | undefined> {
+  const text = await readFile(join(dataDir, name), 'utf8').catch(() => undefined);
+  return text?.trim() || undefined;
 }
 
-/** The same, made at the first start, readable by its owner only. */
-async function developmentKey(dataDir: string): Promise<string> {
-  const kept = await keptDevelopmentKey(dataDir);
-  if (kept) return kept;
-  const made = newVirtualKey(systemRandom);
+/** What the data folder keeps under a name, made at the first start, readable by its owner only. */
+async function keptOrMade(dataDir: string, name: string, make: () => string): Promise<string> {
+  const known = await kept(dataDir, name);
+  if (known) return known;
+  const made = make();
   await mkdir(dataDir, { recursive: true, mode: 0o700 });
-  await writeFile(fileIn(dataDir), `${made}\n`, { mode: 0o600 });
+  await writeFile(join(dataDir, name), `${made}\n`, { mode: 0o600 });
   return made;
+}
+
+/** The key kept in the data folder, if one was made. */
+export const keptDevelopmentKey = (dataDir: string) => kept(dataDir, developmentKeyFile);
+
+/**
+ * The keys that encrypt secrets at rest: those that are configured, then the one that an earlier start made, so that what
+ * it sealed still opens; without any, one is made and kept in the data folder.
+ */
+export async function keptSecretKeys(dataDir: string, configured: readonly string[]): Promise<string[]> {
+  const make = () => Buffer.from(systemRandom.bytes(secretKeyBytes)).toString('base64');
+  if (configured.length === 0) return [await keptOrMade(dataDir, secretKeyFile, make)];
+  const earlier = await kept(dataDir, secretKeyFile);
+  return earlier === undefined ? [...configured] : [...configured, earlier];
 }
 
 /** The same settings with every empty virtual key replaced by the development key, and a key to show to the user. */
@@ -31,7 +46,8 @@ export async function fillEmptyKeys(settings: Settings): Promise<{ settings: Set
       'More than one virtual key is empty in the configuration: only one can be made at the start.',
     );
   }
-  const made = await developmentKey(settings.redis.data_dir);
+  const make = () => newVirtualKey(systemRandom);
+  const made = await keptOrMade(settings.redis.data_dir, developmentKeyFile, make);
   const customers = Object.entries(settings.customers).map(([tenant, customer]) => {
     const keys = customer.keys.map((each) => (each.key === '' ? { ...each, key: made } : each));
     return [tenant, { ...customer, keys }];

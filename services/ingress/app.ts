@@ -8,7 +8,6 @@ import { openBlobs } from '#shared/blobs/open-blobs.ts';
 import { PayloadBlobs } from '#shared/blobs/payload-blobs.ts';
 import { DeliveryStore } from '#shared/deliveries/delivery-store.ts';
 import { EndpointStore } from '#shared/deliveries/endpoint-store.ts';
-import { plainSecrets } from '#shared/deliveries/secret-box.ts';
 import { readJsonBodies } from '#shared/http/read-json.ts';
 import { JobStore } from '#shared/jobs/job-store.ts';
 import type { Clock } from '#shared/kernel/clock.ts';
@@ -20,6 +19,7 @@ import { PoolQueues } from '#shared/queue/pool-queues.ts';
 import { surveyPools } from '#shared/queue/survey-pools.ts';
 import { openConnections, openRedis, type RedisConnection } from '#shared/redis/connection.ts';
 import { keys } from '#shared/redis/keys.ts';
+import type { SecretBox } from '#shared/secrets/secret-box.ts';
 import { loggedLifecycle } from '#shared/telemetry/logged-lifecycle.ts';
 import type { Logger } from '#shared/telemetry/logger.ts';
 import type { Metrics } from '#shared/telemetry/metrics.ts';
@@ -53,6 +53,8 @@ export interface IngressAppOptions {
   redisUrl: string;
   log: Logger;
   metrics: Metrics;
+  /** Encrypts what is stored of secrets. */
+  secrets: SecretBox;
   clock: Clock;
 }
 
@@ -125,7 +127,7 @@ async function buildParts(
   redis: RedisConnection,
   hearing: Pick<ReplyOptions, 'blocking' | 'subscriber'>,
 ): Promise<BuiltParts> {
-  const { live, metrics, clock, log } = options;
+  const { live, metrics, clock, log, secrets } = options;
   const settings = live.current;
   const telemetry = await queueTelemetry(settings.telemetry);
   const blobs = await openBlobs(settings);
@@ -174,7 +176,7 @@ async function buildParts(
     files: new FileStore(redis),
     batches: new BatchStore(redis),
     blobs,
-    endpoints: new EndpointStore({ redis, settings: settings.webhooks, secrets: plainSecrets }),
+    endpoints: new EndpointStore({ redis, settings: settings.webhooks, secrets }),
     deliveries: new DeliveryStore(redis, settings.webhooks),
     newJobs: new NewJobs(redis, clock, settings.sockets.watch_ms, onError('sockets')),
     queueOf: (provider, pool) => queues.of({ provider, pool }),

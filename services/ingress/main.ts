@@ -1,10 +1,11 @@
-import { loadSettings } from '#config/load.ts';
+import { loadSettings, secretKeys } from '#config/load.ts';
 import { systemClock } from '#shared/kernel/clock.ts';
 import { LiveValue } from '#shared/kernel/live-value.ts';
 import { createLogger } from '#shared/telemetry/logger.ts';
 import { createMetrics } from '#shared/telemetry/metrics.ts';
 import { OperationsServer } from '#shared/telemetry/operations-server.ts';
 import { startTracing } from '#shared/telemetry/tracing.ts';
+import { openSecrets } from '../open-secrets.ts';
 import { composeProcess, runProcess } from '../run-process.ts';
 import { SettingsWatcher } from '../watch-settings.ts';
 
@@ -15,7 +16,8 @@ const tracing = await startTracing(settings.telemetry, 'sluice-ingress');
 const { createIngressApp } = await import('./app.ts');
 const metrics = createMetrics({ processMetrics: true });
 const redisUrl = settings.redis.url ?? 'redis://127.0.0.1:6379';
-const ingress = createIngressApp({ live, redisUrl, log, metrics, clock: systemClock });
+const secrets = openSecrets(secretKeys(), log);
+const ingress = createIngressApp({ live, redisUrl, log, metrics, clock: systemClock, secrets });
 const operations = new OperationsServer({
   ...settings.operations,
   metrics,

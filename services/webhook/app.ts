@@ -4,7 +4,6 @@ import { openBlobs } from '#shared/blobs/open-blobs.ts';
 import { PayloadBlobs } from '#shared/blobs/payload-blobs.ts';
 import { DeliveryStore } from '#shared/deliveries/delivery-store.ts';
 import { EndpointStore } from '#shared/deliveries/endpoint-store.ts';
-import { plainSecrets } from '#shared/deliveries/secret-box.ts';
 import { JobStore } from '#shared/jobs/job-store.ts';
 import type { Clock } from '#shared/kernel/clock.ts';
 import { describeError } from '#shared/kernel/errors.ts';
@@ -16,6 +15,7 @@ import { ClaimLoop } from '#shared/queue/claim-loop.ts';
 import { PoolQueue } from '#shared/queue/pool-queue.ts';
 import { openConnections, openRedis, type RedisConnection } from '#shared/redis/connection.ts';
 import { keys } from '#shared/redis/keys.ts';
+import type { SecretBox } from '#shared/secrets/secret-box.ts';
 import { loggedLifecycle } from '#shared/telemetry/logged-lifecycle.ts';
 import type { Logger } from '#shared/telemetry/logger.ts';
 import type { Metrics } from '#shared/telemetry/metrics.ts';
@@ -30,6 +30,8 @@ export interface WebhookAppOptions {
   redisUrl: string;
   log: Logger;
   metrics: Metrics;
+  /** Encrypts what is stored of secrets. */
+  secrets: SecretBox;
   clock: Clock;
   random: Random;
 }
@@ -60,7 +62,7 @@ async function buildServices(
   processId: string,
   redis: RedisConnection,
 ): Promise<Service[]> {
-  const { settings, redisUrl, log, metrics, clock, random } = options;
+  const { settings, redisUrl, log, metrics, clock, random, secrets } = options;
   const queueRedis = openRedis(redisUrl, settings.redis, 'queue', `${processId}-queue`);
   const subscriber = openRedis(redisUrl, settings.redis, 'blocking', `${processId}-outbox`);
   const connections = openConnections([redis, queueRedis, subscriber], settings.redis, log);
@@ -69,7 +71,7 @@ async function buildServices(
     log.warn({ part: 'webhooks', reason: describeError(error) }, 'background error');
   };
   const deliveries = new DeliveryStore(redis, settings.webhooks);
-  const endpoints = new EndpointStore({ redis, settings: settings.webhooks, secrets: plainSecrets });
+  const endpoints = new EndpointStore({ redis, settings: settings.webhooks, secrets });
   const client = new ReceiverClient(settings.webhooks);
   const queue = new PoolQueue(deliveryPool, redis, clock);
   const parts: DeliverParts = {

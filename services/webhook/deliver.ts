@@ -56,6 +56,8 @@ async function attempt(
   const keys = endpoints.openKeys(tenant, begun.signer, begun.sealedKeys);
   const { messageId } = partsOfDelivery(deliveryId)!;
   const headers = signedHeaders(messageId, begun.nowMs, begun.payload, signingAt(keys, begun.nowMs));
+  // Keys in use follow a new encryption key by themselves.
+  await endpoints.reseal(tenant, begun.signer, begun.sealedKeys);
   const startedAt = clock.monotonicMs();
   const receipt = await client.send(begun.url, headers, begun.payload);
   const durationMs = clock.monotonicMs() - startedAt;

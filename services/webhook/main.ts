@@ -1,4 +1,4 @@
-import { loadSettings } from '#config/load.ts';
+import { loadSettings, secretKeys } from '#config/load.ts';
 import { systemClock } from '#shared/kernel/clock.ts';
 import { LiveValue } from '#shared/kernel/live-value.ts';
 import { systemRandom } from '#shared/kernel/random.ts';
@@ -6,6 +6,7 @@ import { createLogger } from '#shared/telemetry/logger.ts';
 import { createMetrics } from '#shared/telemetry/metrics.ts';
 import { OperationsServer } from '#shared/telemetry/operations-server.ts';
 import { startTracing } from '#shared/telemetry/tracing.ts';
+import { openSecrets } from '../open-secrets.ts';
 import { composeProcess, runProcess } from '../run-process.ts';
 import { SettingsWatcher } from '../watch-settings.ts';
 
@@ -23,6 +24,7 @@ const webhook = createWebhookApp({
   metrics,
   clock: systemClock,
   random: systemRandom,
+  secrets: openSecrets(secretKeys(), log),
 });
 const operations = new OperationsServer({ ...settings.operations, metrics, probe: webhook.probe });
 // Settings of webhooks need a restart; a change is reported, and SIGHUP ends nothing.

@@ -6,8 +6,8 @@ import { type Random, systemRandom } from '#shared/kernel/random.ts';
 import { type RedisConnection, storeError } from '#shared/redis/connection.ts';
 import { keys } from '#shared/redis/keys.ts';
 import { runScript } from '#shared/redis/script.ts';
-import { releaseWaitingScript, saveEndpointScript } from './scripts.ts';
-import type { SecretBox } from './secret-box.ts';
+import { type SecretBox, secretContext } from '#shared/secrets/secret-box.ts';
+import { releaseWaitingScript, resealKeysScript, saveEndpointScript } from './scripts.ts';
 import {
   newSigningKey,
   readKeys,
@@ -126,6 +126,8 @@ export class EndpointStore {
       Object.assign(fields, { status: 'active', reason: '', failingSinceMs: '' });
     if ((await this.#save(tenant, id, 'change', fields)) === 'gone') throw notFound(id);
     if (change.status === 'active') await this.release(tenant, id);
+    const stored = await this.#ask(this.#options.redis.hget(keys.webhookEndpoint(tenant, id), 'keys'));
+    if (stored) await this.reseal(tenant, id, stored);
     return this.read(tenant, id);
   }
 
@@ -183,7 +185,32 @@ export class EndpointStore {
 
   /** The keys of an endpoint, or of the default one, as begin-delivery gives them out. */
   openKeys(tenant: string, id: string, sealed: string): SigningKey[] {
-    return readKeys(this.#options.secrets.open(sealed, secretContext(tenant, id)));
+    return readKeys(this.#options.secrets.open(sealed, secretContext.webhook(tenant, id)));
+  }
+
+  /** Keys that stand in plain, or that an older key encrypted, are encrypted with the newest one, if there is any. */
+  async reseal(tenant: string, id: string, stored: string): Promise<void> {
+    const { secrets, redis } = this.#options;
+    if (!secrets.canSeal || secrets.isCurrent(stored)) return;
+    const sealed = this.#sealAgain(tenant, id, stored);
+    if (sealed === undefined) return;
+    const endpoint = keys.webhookEndpoint(tenant, id);
+    await runScript(redis, resealKeysScript, { keys: { endpoint }, args: { before: stored, sealed } });
+  }
+
+  /** Undefined when the keys cannot be opened: whoever needs them says so. */
+  #sealAgain(tenant: string, id: string, stored: string): string | undefined {
+    try {
+      return this.#seal(tenant, id, this.openKeys(tenant, id, stored));
+    } catch (error) {
+      if (error instanceof SluiceError && error.code === 'secret_unreadable') return undefined;
+      throw error;
+    }
+  }
+
+  /** @throws SluiceError secret_key_missing when no keys could be kept for a new receiver */
+  requireSecretKey(): void {
+    if (!this.#options.secrets.canSeal) throw new SluiceError('secret_key_missing');
   }
 
   /** The webhook service looks after the tenant from now on. */
@@ -204,8 +231,11 @@ export class EndpointStore {
   }
 
   #keyFields(tenant: string, id: string, signing: readonly SigningKey[]): Record<string, string> {
-    const sealed = this.#options.secrets.seal(writeKeys(signing), secretContext(tenant, id));
-    return { keys: sealed, publicKey: shownPublicKey(signing[0]!) };
+    return { keys: this.#seal(tenant, id, signing), publicKey: shownPublicKey(signing[0]!) };
+  }
+
+  #seal(tenant: string, id: string, signing: readonly SigningKey[]): string {
+    return this.#options.secrets.seal(writeKeys(signing), secretContext.webhook(tenant, id));
   }
 
   #save(
@@ -247,7 +277,6 @@ function goneMeanwhile(error: unknown): undefined {
   throw error;
 }
 
-const secretContext = (tenant: string, id: string) => `${tenant}/${id}`;
 const notFound = (endpoint: string, param = 'id') =>
   new SluiceError('webhook_endpoint_not_found', { fields: { endpoint }, param });
 

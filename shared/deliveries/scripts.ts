@@ -13,6 +13,13 @@ export const saveEndpointScript = defineScript({
   reply: z.enum(['saved', 'full', 'gone']),
 });
 
+export const resealKeysScript = defineScript({
+  file: lua('reseal-keys.lua'),
+  keys: ['endpoint'],
+  args: ['before', 'sealed'],
+  reply: z.enum(['resealed', 'other']),
+});
+
 export const publishMessageScript = defineScript({
   file: lua('publish-message.lua'),
   keys: ['message', 'outbox', 'subscriptions'],

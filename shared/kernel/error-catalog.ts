@@ -300,6 +300,19 @@ export const errorCatalog = {
     retryable: true,
     sentence: 'Something went wrong here. The request id {request} helps to find out what.',
   },
+  secret_key_missing: {
+    ...unavailable,
+    retryable: false,
+    sentence:
+      'This installation has no key to encrypt secrets with, and stores none in plain. Set SLUICE_SECRET_KEY or SLUICE_SECRET_KEY_FILE.',
+  },
+  secret_unreadable: {
+    ...unavailable,
+    status: 500,
+    anthropicType: 'api_error',
+    retryable: false,
+    sentence: 'A stored secret cannot be opened: {reason}.',
+  },
 } as const satisfies Record<string, CatalogEntry>;
 
 export type ErrorCode = keyof typeof errorCatalog;

@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
-import { ConfigurationError, type Environment, loadSettings } from '#config/load.ts';
+import { ConfigurationError, type Environment, loadSettings, secretKeys } from '#config/load.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'sluice load '));
 afterAll(() => rmSync(folder, { recursive: true }));
@@ -77,7 +77,7 @@ describe('mistakes', () => {
 
   test('a file that is not there', () => {
     expect(() => loadSettings({ SLUICE_CONFIG: join(folder, 'none.yaml') })).toThrow(
-      /none\.yaml: the configuration file cannot be read/,
+      /none\.yaml: the file cannot be read/,
     );
   });
 
@@ -188,4 +188,26 @@ test('the configuration that is shipped runs with no environment at all', () => 
   expect(Object.keys(settings.providers)).toEqual(['openai', 'anthropic']);
   expect(Object.values(settings.providers).flatMap(({ credentials }) => credentials)).toEqual([]);
   expect(settings.http.port).toBe(8080);
+});
+
+describe('keys for secrets', () => {
+  const [one, two] = ['1'.repeat(32), '2'.repeat(44)];
+
+  test('come from the variable or from a file, the newest first', () => {
+    const keyFile = join(folder, 'secret-key');
+    writeFileSync(keyFile, `${one}\n${two}\n`);
+    expect(secretKeys({})).toEqual([]);
+    expect(secretKeys({ SLUICE_SECRET_KEY: `${one}, ${two}` })).toEqual([one, two]);
+    expect(secretKeys({ SLUICE_SECRET_KEY_FILE: keyFile })).toEqual([one, two]);
+  });
+
+  test('that could be guessed, or a file that is not there, are refused without quoting them', () => {
+    expect(() => secretKeys({ SLUICE_SECRET_KEY: 'short' })).toThrow(
+      /^SLUICE_SECRET_KEY: a key of at least 32 /,
+    );
+    expect(() => secretKeys({ SLUICE_SECRET_KEY: 'short' })).not.toThrow(/short/);
+    expect(() => secretKeys({ SLUICE_SECRET_KEY_FILE: '/none' })).toThrow(
+      /^\/none: the file cannot be read$/,
+    );
+  });
 });

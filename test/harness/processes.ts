@@ -7,7 +7,7 @@ import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { stringify } from 'yaml';
 import { executablePath } from '#config/load.ts';
-import { type SettingsOverrides, testConfiguration } from './test-settings.ts';
+import { type SettingsOverrides, testConfiguration, testSecretKey } from './test-settings.ts';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 
@@ -35,6 +35,7 @@ export class ServiceProcess {
         SLUICE_CONFIG: configFile,
         REDIS_URL: redisUrl,
         SLUICE_LOG_LEVEL: 'info',
+        SLUICE_SECRET_KEY: testSecretKey,
         PATH: executablePath(),
       },
       stdio: ['ignore', 'pipe', 'pipe'],

@@ -4,13 +4,14 @@ import { systemClock } from '#shared/kernel/clock.ts';
 import type { Service } from '#shared/kernel/lifecycle.ts';
 import { LiveValue } from '#shared/kernel/live-value.ts';
 import { seededRandom, systemRandom } from '#shared/kernel/random.ts';
+import { createSecretBox } from '#shared/secrets/secret-box.ts';
 import { createMetrics, type Metrics } from '#shared/telemetry/metrics.ts';
 import { type Simulator, startSimulator } from '../../loadtest/simulator/start-simulator.ts';
 import { createIngressApp } from '../../services/ingress/app.ts';
 import { createWebhookApp } from '../../services/webhook/app.ts';
 import { createWorkerApp } from '../../services/worker/app.ts';
 import { RedisProcess } from './redis-process.ts';
-import { type SettingsOverrides, testKey, testSettings } from './test-settings.ts';
+import { type SettingsOverrides, testKey, testSecretKey, testSettings } from './test-settings.ts';
 
 export interface TestSluice {
   url: string;
@@ -54,6 +55,7 @@ export async function startSluice(options: SluiceOptions = {}): Promise<TestSlui
     log: pino({ level: settings.telemetry.log_level }),
     metrics,
     clock: systemClock,
+    secrets: createSecretBox([testSecretKey]),
   };
   const ingress = createIngressApp(common);
   const services: Service[] = [ingress];

@@ -19,6 +19,8 @@ function merge(base: unknown, over: unknown): unknown {
 
 export const testKey = 'sk-sl-test';
 export const otherKey = 'sk-sl-other';
+/** Encrypts secrets at rest in tests. */
+export const testSecretKey = 'a-key-of-the-tests-that-is-long-enough';
 
 /** The plain object a test configuration is made of (also written to YAML for separate processes). */
 export function testConfiguration(simulatorUrl: string, over: Deep<Settings> = {}): Record<string, unknown> {

@@ -1,15 +1,16 @@
 import { Writable } from 'node:stream';
-import type { Redis } from 'ioredis';
 import { pino } from 'pino';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { systemClock } from '#shared/kernel/clock.ts';
 import type { Service } from '#shared/kernel/lifecycle.ts';
 import { LiveValue } from '#shared/kernel/live-value.ts';
 import { systemRandom } from '#shared/kernel/random.ts';
+import { createSecretBox } from '#shared/secrets/secret-box.ts';
 import { createMetrics } from '#shared/telemetry/metrics.ts';
 import type { Simulator } from '../../loadtest/simulator/start-simulator.ts';
 import { createIngressApp } from '../../services/ingress/app.ts';
 import { createWorkerApp } from '../../services/worker/app.ts';
+import { dumpRedis } from '../harness/dump-redis.ts';
 import { RedisProcess } from '../harness/redis-process.ts';
 import { chat, newSimulator } from '../harness/sluice.ts';
 import { testKey, testSettings } from '../harness/test-settings.ts';
@@ -49,6 +50,7 @@ beforeAll(async () => {
     log: pino({ level: 'trace' }, memory),
     metrics,
     clock: systemClock,
+    secrets: createSecretBox([]),
   };
   const ingress = createIngressApp(common);
   services = [createWorkerApp({ ...common, pools: ['*'], random: systemRandom }), ingress];
@@ -72,19 +74,6 @@ function post(
   return fetch(`${url}${path}`, { method: 'POST', body: text, headers: all, ...(signal ? { signal } : {}) });
 }
 
-/** Everything a key of Redis holds, as text. */
-async function dump(connection: Redis, key: string): Promise<string> {
-  const readers: Record<string, () => Promise<unknown>> = {
-    string: () => connection.get(key),
-    hash: () => connection.hgetall(key),
-    list: () => connection.lrange(key, 0, -1),
-    set: () => connection.smembers(key),
-    zset: () => connection.zrange(key, 0, '-1', 'WITHSCORES'),
-    stream: () => connection.xrange(key, '-', '+'),
-  };
-  return JSON.stringify(await readers[await connection.type(key)]?.());
-}
-
 test('prompts and keys are nowhere in Redis but in the job’s own record', async () => {
   await post('/v1/chat/completions', chat(canary, { hang: true }), {
     prefer: 'respond-async',
@@ -100,13 +89,10 @@ test('prompts and keys are nowhere in Redis but in the job’s own record', asyn
   const connection = redis.connect();
   const holders: string[] = [];
   let seen = 0;
-  for await (const batch of connection.scanStream({ count: 1_000 })) {
-    for (const key of batch as string[]) {
-      const text = await dump(connection, key);
-      seen++;
-      expect(key + text, key).not.toMatch(keys);
-      if (text.includes(canary)) holders.push(key.replace(/job_[0-9a-f]{32}$/, '<id>'));
-    }
+  for (const [key, text] of await dumpRedis(connection)) {
+    seen++;
+    expect(key + text, key).not.toMatch(keys);
+    if (text.includes(canary)) holders.push(key.replace(/job_[0-9a-f]{32}$/, '<id>'));
   }
   connection.disconnect();
   expect(seen).toBeGreaterThan(8);

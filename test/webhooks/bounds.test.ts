@@ -3,12 +3,13 @@ import { createServer, type Socket } from 'node:net';
 import { afterEach, expect, test } from 'vitest';
 import { DeliveryStore } from '#shared/deliveries/delivery-store.ts';
 import { EndpointStore } from '#shared/deliveries/endpoint-store.ts';
-import { plainSecrets } from '#shared/deliveries/secret-box.ts';
 import { deliveryIdOf } from '#shared/deliveries/webhook-ids.ts';
 import { systemClock } from '#shared/kernel/clock.ts';
 import { newId } from '#shared/kernel/ids.ts';
 import { keys } from '#shared/redis/keys.ts';
+import { createSecretBox } from '#shared/secrets/secret-box.ts';
 import { chat, startSluice, type TestSluice } from '../harness/sluice.ts';
+import { testSecretKey } from '../harness/test-settings.ts';
 import { until } from '../harness/until.ts';
 import { WebhookReceiver } from '../harness/webhook-receiver.ts';
 import { callChat, changeEndpoint, compressed, createEndpoint, deliveriesOf } from './support.ts';
@@ -125,7 +126,7 @@ test('a full backlog is recovered and resumed in steps, and all of it arrives', 
   });
   expect(await recovered.json()).toMatchObject({ requeued: count, complete: true });
 
-  const endpoints = new EndpointStore({ redis, settings, secrets: plainSecrets });
+  const endpoints = new EndpointStore({ redis, settings, secrets: createSecretBox([testSecretKey]) });
   const waiting = () => redis.zcard(keys.webhookWaiting('acme', endpoint.id));
   expect(await waiting()).toBe(count);
   // What resumes the endpoint does one step, and leaves the rest to whoever looks into the outbox.

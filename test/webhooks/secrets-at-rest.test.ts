@@ -1,0 +1,84 @@
+import type { Redis } from 'ioredis';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { EndpointStore } from '#shared/deliveries/endpoint-store.ts';
+import { writeKeys } from '#shared/deliveries/signing-keys.ts';
+import { keys } from '#shared/redis/keys.ts';
+import { createSecretBox } from '#shared/secrets/secret-box.ts';
+import { dumpRedis } from '../harness/dump-redis.ts';
+import { chat, startSluice, type TestSluice } from '../harness/sluice.ts';
+import { testSecretKey } from '../harness/test-settings.ts';
+import { until } from '../harness/until.ts';
+import { WebhookReceiver } from '../harness/webhook-receiver.ts';
+import { callChat, changeEndpoint, compressed, createEndpoint } from './support.ts';
+
+const tenant = 'acme';
+let sluice: TestSluice;
+let redis: Redis;
+let receiver: WebhookReceiver;
+let endpoints: EndpointStore;
+beforeAll(async () => {
+  sluice = await startSluice({ withWebhooks: true, settings: { webhooks: compressed } });
+  redis = sluice.redis.connect();
+  receiver = await WebhookReceiver.start();
+  const secrets = createSecretBox([testSecretKey]);
+  endpoints = new EndpointStore({ redis, settings: sluice.settings.webhooks, secrets });
+});
+afterAll(async () => {
+  redis.disconnect();
+  await receiver.stop();
+  await sluice.stop();
+});
+
+const stored = async (id: string) => (await redis.hget(keys.webhookEndpoint(tenant, id), 'keys'))!;
+const secretsOf = async (id: string) =>
+  endpoints.openKeys(tenant, id, await stored(id)).flatMap(({ secret, seed }) => [secret, seed]);
+
+async function delivered(headers: Record<string, string> = {}): Promise<void> {
+  const before = receiver.received.length;
+  await callChat(sluice, chat(), headers);
+  await until('a message comes', () => receiver.received.length > before);
+}
+
+/** Puts the keys of an endpoint back as an installation without encryption had them. */
+async function makePlain(id: string): Promise<string> {
+  const plain = writeKeys(endpoints.openKeys(tenant, id, await stored(id)));
+  await redis.hset(keys.webhookEndpoint(tenant, id), 'keys', plain);
+  return plain;
+}
+
+test('no webhook secret stands in Redis in plain, after calls, rotations and deliveries', async () => {
+  const { id, secret } = await createEndpoint(sluice, receiver.url, { events: ['job.succeeded'] });
+  await delivered();
+  await sluice.post(`/v1/webhook-endpoints/${id}/rotate-secret`, {});
+  await delivered({ 'x-sluice-webhook': receiver.url });
+  const secrets = [...(await secretsOf(id)), ...(await secretsOf('default'))];
+  expect(secrets).toContain(secret.replace('whsec_', ''));
+  expect(secrets).toHaveLength(6);
+  const found = await dumpRedis(redis);
+  expect(found.size).toBeGreaterThan(8);
+  for (const [key, text] of found)
+    for (const each of secrets) {
+      expect(text, key).not.toContain(each);
+      expect(text, key).not.toContain(Buffer.from(each, 'base64').toString('hex'));
+    }
+});
+
+test('keys from before encryption sign as ever, and are encrypted when they are used or the endpoint changes', async () => {
+  const { id } = await createEndpoint(sluice, receiver.url, { events: ['job.succeeded'] });
+  const plain = await makePlain(id);
+  await delivered();
+  await until('they are encrypted', async () => (await stored(id)).startsWith('sealed1.'));
+  expect(writeKeys(endpoints.openKeys(tenant, id, await stored(id)))).toBe(plain);
+  await makePlain(id);
+  await changeEndpoint(sluice, id, { status: 'paused' });
+  expect(await stored(id)).toMatch(/^sealed1\./);
+});
+
+test('keys that were replaced meanwhile are not put back by encrypting the ones before', async () => {
+  const { id } = await createEndpoint(sluice, receiver.url, { events: [] });
+  const plain = await makePlain(id);
+  await sluice.post(`/v1/webhook-endpoints/${id}/rotate-secret`, {});
+  const rotated = await stored(id);
+  await endpoints.reseal(tenant, id, plain);
+  expect(await stored(id)).toBe(rotated);
+});
