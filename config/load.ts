@@ -167,9 +167,13 @@ export function secretKeys(environment: Environment = process.env): string[] {
 }
 
 /** Which Sluice the command line talks to, and with which key, unless its options say so. */
-export function commandLineDefaults(environment: Environment = process.env): { url?: string; key?: string } {
-  const { SLUICE_URL, SLUICE_KEY } = environment;
-  return { ...(SLUICE_URL ? { url: SLUICE_URL } : {}), ...(SLUICE_KEY ? { key: SLUICE_KEY } : {}) };
+export function commandLineDefaults(environment: Environment = process.env): {
+  url?: string;
+  key?: string;
+  adminKey?: string;
+} {
+  const { SLUICE_URL: url, SLUICE_KEY: key, SLUICE_ADMIN_KEY: adminKey } = environment;
+  return { ...(url ? { url } : {}), ...(key ? { key } : {}), ...(adminKey ? { adminKey } : {}) };
 }
 
 /** The settings of another file than the one the environment names. @throws ConfigurationError */

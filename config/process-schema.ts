@@ -6,8 +6,24 @@ export const operationsSchema = z
     host: z
       .string()
       .default('127.0.0.1')
-      .describe('Address of /metrics, /healthz and /readyz. Loopback unless you change it.'),
-    port: port(8081, 'Port of /metrics, /healthz and /readyz.'),
+      .describe(
+        'Address of /metrics, /healthz, /readyz and, where it runs, the admin API. Loopback unless you change it.',
+      ),
+    port: port(8081, 'Port of /metrics, /healthz, /readyz and, where it runs, the admin API.'),
+  })
+  .prefault({});
+
+export const adminSchema = z
+  .strictObject({
+    key: z
+      .string()
+      .regex(/^[\x21-\x7e]{16,512}$/, 'use at least 16 printable characters without spaces')
+      .optional()
+      .describe(
+        'Key of the admin API. Unset: `npm start` makes one and keeps it in the data folder; `npm run admin` does not start.',
+      ),
+    streams_max: count(32, 1, 10_000, 'Event streams of the admin API that may be open at once.'),
+    stream_ms: milliseconds(1_000, 100, 60_000, 'How often an event stream of the admin API tells anew.'),
   })
   .prefault({});
 

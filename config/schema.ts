@@ -3,7 +3,13 @@ import { batchesSchema } from './batch-schema.ts';
 import { quotaFields } from './limit-schema.ts';
 import { poolSchema } from './pool-schema.ts';
 import { priceFields } from './price-schema.ts';
-import { operationsSchema, redisSchema, reloadSchema, simulatorSchema } from './process-schema.ts';
+import {
+  adminSchema,
+  operationsSchema,
+  redisSchema,
+  reloadSchema,
+  simulatorSchema,
+} from './process-schema.ts';
 import { count, milliseconds, name, port, seconds } from './setting-types.ts';
 import { socketsSchema } from './socket-schema.ts';
 import { blobsSchema, filesSchema, payloadsSchema } from './storage-schema.ts';
@@ -327,6 +333,7 @@ function refuseSharedKeys(
 export const settingsSchema = z.strictObject({
   http: httpSchema,
   operations: operationsSchema,
+  admin: adminSchema,
   simulator: simulatorSchema,
   redis: redisSchema,
   reload: reloadSchema,
@@ -359,6 +366,7 @@ export const environmentOverrides = {
   SIMULATOR_PORT: ['simulator', 'port'],
   SLUICE_DATA_DIR: ['redis', 'data_dir'],
   REDIS_URL: ['redis', 'url'],
+  SLUICE_ADMIN_KEY: ['admin', 'key'],
   SLUICE_LOG_LEVEL: ['telemetry', 'log_level'],
   OTEL_EXPORTER_OTLP_ENDPOINT: ['telemetry', 'otlp_endpoint'],
 } as const satisfies Record<string, readonly [keyof Settings, string]>;

@@ -1,5 +1,5 @@
 // Everything in one process: an embedded Redis unless REDIS_URL names one, the provider simulator unless a provider
-// key is configured, one ingress, one worker, one webhook service. `npm start` runs this.
+// key is configured, one ingress, one worker, one webhook service, the admin API. `npm start` runs this.
 import { join } from 'node:path';
 import { executablePath, loadSettings, secretKeys } from '#config/load.ts';
 import type { Settings } from '#config/schema.ts';
@@ -13,9 +13,8 @@ import { findServer } from '#shared/redis/find-server.ts';
 import { loggedLifecycle } from '#shared/telemetry/logged-lifecycle.ts';
 import { createLogger, type Logger } from '#shared/telemetry/logger.ts';
 import { createMetrics } from '#shared/telemetry/metrics.ts';
-import { OperationsServer } from '#shared/telemetry/operations-server.ts';
 import { startTracing } from '#shared/telemetry/tracing.ts';
-import { fillEmptyKeys, keptSecretKeys } from './development-key.ts';
+import { adminKeyOf, fillEmptyKeys, keptSecretKeys } from './development-key.ts';
 import { openSecrets } from './open-secrets.ts';
 import { runProcess } from './run-process.ts';
 import { reachableHost, removeRunningFile, writeRunningFile } from './running-file.ts';
@@ -39,7 +38,14 @@ async function embeddedRedis(settings: Settings): Promise<EmbeddedServer | undef
   });
 }
 
-function greeting(url: string, key: string, simulated: boolean): string {
+interface Shown {
+  url: string;
+  operationsUrl: string;
+  key: string;
+  adminKey: string;
+}
+
+function greeting({ url, operationsUrl, key, adminKey }: Shown, simulated: boolean): string {
   const model = 'gpt-5-mini';
   return [
     '',
@@ -48,6 +54,7 @@ function greeting(url: string, key: string, simulated: boolean): string {
       ? 'No provider key is configured, so calls go to the provider simulator.'
       : 'Calls go to the configured providers.',
     `Key of the tenant: ${key}`,
+    `Admin API: ${operationsUrl}   (description: ${operationsUrl}/docs), key: ${adminKey}`,
     '',
     'Try it:',
     `curl -s ${url}/v1/chat/completions -H 'authorization: Bearer ${key}' -H 'content-type: application/json' -d '{"model":"${model}","messages":[{"role":"user","content":"Say hello"}]}'`,
@@ -56,7 +63,11 @@ function greeting(url: string, key: string, simulated: boolean): string {
 }
 
 /** The parts in the order they need each other: the applications are built once Redis and the simulator are up. */
-async function createAllInOne(settings: Settings, shownKey: string, log: Logger): Promise<Service> {
+async function createAllInOne(
+  settings: Settings,
+  keys: Pick<Shown, 'key' | 'adminKey'>,
+  log: Logger,
+): Promise<Service> {
   const tracing = await startTracing(settings.telemetry, 'sluice');
   const redisServer = await embeddedRedis(settings);
   const simulator = hasCredential(settings) ? undefined : new SimulatorProcess(settings.simulator);
@@ -68,12 +79,13 @@ async function createAllInOne(settings: Settings, shownKey: string, log: Logger)
       const route = (read: Settings) =>
         simulator && !hasCredential(read) ? routeToSimulator(read, simulator.url) : read;
       const redisUrl = redisServer?.url ?? settings.redis.url!;
-      const { services, ingress, operations } = await createApps(settings, route, redisUrl, log);
+      const { services, ingress, admin } = await createApps(settings, route, redisUrl, keys.adminKey, log);
       await lifecycle.start(services);
       const url = `http://${reachableHost(settings.http.host)}:${ingress.port}`;
-      const operationsUrl = `http://${reachableHost(settings.operations.host)}:${operations.port}`;
-      await writeRunningFile(settings.redis.data_dir, { url, operationsUrl, key: shownKey });
-      say(greeting(url, shownKey, simulator !== undefined));
+      const operationsUrl = `http://${reachableHost(settings.operations.host)}:${admin.port}`;
+      const shown = { ...keys, url, operationsUrl };
+      await writeRunningFile(settings.redis.data_dir, shown);
+      say(greeting(shown, simulator !== undefined));
     },
     async stop() {
       await removeRunningFile(settings.redis.data_dir);
@@ -89,14 +101,17 @@ async function createApps(
   settings: Settings,
   route: (read: Settings) => Settings,
   redisUrl: string,
+  adminKey: string,
   log: Logger,
 ) {
   // Imported after tracing has started, so that it sees Fastify's HTTP server.
-  const [{ createIngressApp }, { createWorkerApp }, { createWebhookApp }] = await Promise.all([
-    import('./ingress/app.ts'),
-    import('./worker/app.ts'),
-    import('./webhook/app.ts'),
-  ]);
+  const [{ createIngressApp }, { createWorkerApp }, { createWebhookApp }, { createAdminApp }] =
+    await Promise.all([
+      import('./ingress/app.ts'),
+      import('./worker/app.ts'),
+      import('./webhook/app.ts'),
+      import('./admin/app.ts'),
+    ]);
   const metrics = createMetrics({ processMetrics: true });
   const live = new LiveValue(route(settings));
   const secrets = openSecrets(await keptSecretKeys(settings.redis.data_dir, secretKeys()), log);
@@ -104,21 +119,17 @@ async function createApps(
   const ingress = createIngressApp(common);
   const worker = createWorkerApp({ ...common, pools: ['*'], random: systemRandom });
   const webhook = createWebhookApp({ ...common, settings: route(settings), random: systemRandom });
-  const operations = new OperationsServer({
-    ...settings.operations,
-    metrics,
-    probe: ingress.probe,
-    reports: ingress.reports,
-  });
+  const admin = createAdminApp({ ...common, adminKey, probe: ingress.probe });
   const read = async () => route((await fillEmptyKeys(loadSettings())).settings);
   const watcher = new SettingsWatcher({ live, read, log, metrics });
-  return { ingress, operations, services: [worker, webhook, ingress, operations, watcher] };
+  return { ingress, admin, services: [worker, webhook, ingress, admin, watcher] };
 }
 
 try {
   const { settings, shownKey } = await fillEmptyKeys(loadSettings());
   const log = createLogger(settings.telemetry, 'all');
-  await runProcess(await createAllInOne(settings, shownKey, log), log);
+  const keys = { key: shownKey, adminKey: await adminKeyOf(settings) };
+  await runProcess(await createAllInOne(settings, keys, log), log);
 } catch (error) {
   console.error(describeError(error));
   process.exitCode = 1;

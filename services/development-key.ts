@@ -5,6 +5,7 @@ import { systemRandom } from '#shared/kernel/random.ts';
 import { newVirtualKey } from '#shared/tenants/virtual-keys.ts';
 
 const developmentKeyFile = 'development-key';
+const adminKeyFile = 'admin-key';
 const secretKeyFile = 'secret-key';
 const secretKeyBytes = 32;
 
@@ -25,6 +26,13 @@ async function keptOrMade(dataDir: string, name: string, make: () => string): Pr
 
 /** The key kept in the data folder, if one was made. */
 export const keptDevelopmentKey = (dataDir: string) => kept(dataDir, developmentKeyFile);
+
+/** The same for the admin API. */
+export const keptAdminKey = (dataDir: string) => kept(dataDir, adminKeyFile);
+
+/** The key of the admin API: that of the settings, or one made at the first start and kept in the data folder. */
+export const adminKeyOf = async ({ admin, redis }: Settings): Promise<string> =>
+  admin.key ?? (await keptOrMade(redis.data_dir, adminKeyFile, () => newVirtualKey(systemRandom)));
 
 /**
  * The keys that encrypt secrets at rest: those that are configured, then the one that an earlier start made, so that what

@@ -8,6 +8,7 @@ const runningSchema = z.object({
   url: z.string(),
   operationsUrl: z.string(),
   key: z.string(),
+  adminKey: z.string(),
   owner: processPresenceSchema,
 });
 

@@ -10,6 +10,7 @@ export interface CommonOptions {
   url?: string;
   key?: string;
   operationsUrl?: string;
+  adminKey?: string;
 }
 
 /** Where to reach Sluice. */
@@ -18,6 +19,8 @@ export interface Target {
   key: string;
   /** Unknown for a Sluice that was only named by its URL. */
   operationsUrl: string | undefined;
+  /** Unknown where none is kept or configured. */
+  adminKey: string | undefined;
 }
 
 /** What a command gets from the start of the process: nothing of it reads the environment by itself. */

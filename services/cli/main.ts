@@ -12,7 +12,7 @@ import type { Settings } from '#config/schema.ts';
 import { systemClock } from '#shared/kernel/clock.ts';
 import { describeError } from '#shared/kernel/errors.ts';
 import { systemRandom } from '#shared/kernel/random.ts';
-import { keptDevelopmentKey } from '../development-key.ts';
+import { keptAdminKey, keptDevelopmentKey } from '../development-key.ts';
 import { reachableHost, readRunningFile } from '../running-file.ts';
 import { addBatchCommand } from './batch-run.ts';
 import { type CliContext, type CommonOptions, errorText, type Target } from './cli-context.ts';
@@ -34,7 +34,8 @@ function readSettings(file?: string): Settings {
 /** Explicit options first, then the environment, then the Sluice that runs on this data folder, then the configuration. */
 async function findTarget(options: CommonOptions): Promise<Target> {
   const said = { ...commandLineDefaults(), ...options };
-  if (said.url && said.key) return { url: said.url, key: said.key, operationsUrl: said.operationsUrl };
+  if (said.url && said.key)
+    return { url: said.url, key: said.key, operationsUrl: said.operationsUrl, adminKey: said.adminKey };
   const settings = readSettings();
   const running = await readRunningFile(settings.redis.data_dir);
   const { http, operations } = settings;
@@ -43,6 +44,11 @@ async function findTarget(options: CommonOptions): Promise<Target> {
     url: said.url ?? running?.url ?? at(http),
     operationsUrl: said.operationsUrl ?? (said.url ? undefined : (running?.operationsUrl ?? at(operations))),
     key: said.key ?? running?.key ?? (await configuredKey(settings)),
+    adminKey:
+      said.adminKey ??
+      running?.adminKey ??
+      settings.admin.key ??
+      (await keptAdminKey(settings.redis.data_dir)),
   };
 }
 
@@ -80,6 +86,10 @@ function buildProgram(): Command {
     .option(
       '--operations-url <url>',
       'where its operations port is (default: that of the one that runs here)',
+    )
+    .option(
+      '--admin-key <key>',
+      'key of the admin API (default: SLUICE_ADMIN_KEY, or that of the one that runs here)',
     )
     .configureHelp({ showGlobalOptions: true })
     .exitOverride();

@@ -10,7 +10,7 @@ let used = pool.length;
  * tenant cannot guess another's.
  */
 export function newId(
-  prefix: 'job' | 'attempt' | 'ingress' | 'worker' | 'req' | 'file' | 'batch' | 'msg' | 'we',
+  prefix: 'job' | 'attempt' | 'ingress' | 'worker' | 'req' | 'file' | 'batch' | 'msg' | 'we' | 'admin',
 ): string {
   if (used === pool.length) {
     randomFillSync(pool);

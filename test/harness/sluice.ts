@@ -7,6 +7,7 @@ import { seededRandom, systemRandom } from '#shared/kernel/random.ts';
 import { createSecretBox } from '#shared/secrets/secret-box.ts';
 import { createMetrics, type Metrics } from '#shared/telemetry/metrics.ts';
 import { type Simulator, startSimulator } from '../../loadtest/simulator/start-simulator.ts';
+import { createAdminApp } from '../../services/admin/app.ts';
 import { createIngressApp } from '../../services/ingress/app.ts';
 import { createWebhookApp } from '../../services/webhook/app.ts';
 import { createWorkerApp } from '../../services/worker/app.ts';
@@ -22,8 +23,13 @@ export interface TestSluice {
   /** POSTs JSON with the test key. */
   post(path: string, body: unknown, headers?: Record<string, string>): Promise<Response>;
   get(path: string, headers?: Record<string, string>): Promise<Response>;
+  /** Asks the admin API, with its key unless headers say otherwise. */
+  admin(method: string, path: string, body?: unknown, headers?: Record<string, string>): Promise<Response>;
   stop(): Promise<void>;
 }
+
+/** Key of the admin API in tests. */
+export const testAdminKey = 'sk-sl-admin-of-tests';
 
 export interface SluiceOptions {
   settings?: SettingsOverrides;
@@ -31,6 +37,8 @@ export interface SluiceOptions {
   withoutWorker?: boolean;
   /** Start the webhook service too. */
   withWebhooks?: boolean;
+  /** Start the admin API too. */
+  withAdmin?: boolean;
   redis?: RedisProcess;
   simulator?: Simulator;
 }
@@ -62,6 +70,8 @@ export async function startSluice(options: SluiceOptions = {}): Promise<TestSlui
   if (!options.withoutWorker)
     services.unshift(createWorkerApp({ ...common, pools: ['*'], random: systemRandom }));
   if (options.withWebhooks) services.push(createWebhookApp({ ...common, settings, random: systemRandom }));
+  const admin = createAdminApp({ ...common, adminKey: testAdminKey });
+  if (options.withAdmin) services.push(admin);
   for (const service of services) await service.start();
   const url = `http://127.0.0.1:${ingress.port}`;
   return {
@@ -78,6 +88,16 @@ export async function startSluice(options: SluiceOptions = {}): Promise<TestSlui
       }),
     get: (path, headers = {}) =>
       fetch(`${url}${path}`, { headers: { authorization: `Bearer ${testKey}`, ...headers } }),
+    admin: (method, path, body, headers = {}) =>
+      fetch(`http://127.0.0.1:${admin.port}${path}`, {
+        method,
+        headers: {
+          authorization: `Bearer ${testAdminKey}`,
+          ...(body === undefined ? {} : { 'content-type': 'application/json' }),
+          ...headers,
+        },
+        body: body === undefined || typeof body === 'string' ? (body ?? null) : JSON.stringify(body),
+      }),
     async stop() {
       for (const service of services.toReversed()) await service.stop();
       if (!options.simulator) await simulator.stop();

@@ -1,4 +1,4 @@
-import { mkdtemp, rm, stat, writeFile } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
@@ -23,7 +23,9 @@ test('up runs everything, commands beside it need no flags, and afterwards nothi
   const up = new CliProcess(['up'], { env: { ...env, ...ports } });
   await until('it is up', () => up.stdout.includes('Try it:'));
   const file = join(dataDir, 'running.json');
-  expect((await stat(file)).mode & 0o777).toBe(0o600);
+  const adminKey = join(dataDir, 'admin-key');
+  for (const kept of [file, adminKey]) expect((await stat(kept)).mode & 0o777).toBe(0o600);
+  expect(up.stdout).toContain(`key: ${(await readFile(adminKey, 'utf8')).trim()}\n`);
   expect(await runCli(['jobs', 'ls'], { env })).toMatchObject({ code: 0, stderr: 'No jobs.\n' });
   up.child.kill('SIGTERM');
   expect((await up.ended).code).toBe(0);
@@ -32,7 +34,8 @@ test('up runs everything, commands beside it need no flags, and afterwards nothi
 
 test('what a killed Sluice left behind is not taken for one that runs', async () => {
   const owner = { ...ownPresence(), startTicks: '1' };
-  const running = { url: 'http://127.0.0.1:1', operationsUrl: 'http://127.0.0.1:1', key: 'sk-sl-old', owner };
+  const gone = { url: 'http://127.0.0.1:1', operationsUrl: 'http://127.0.0.1:1' };
+  const running = { ...gone, key: 'sk-sl-old', adminKey: 'sk-sl-old-admin', owner };
   const env = { SLUICE_DATA_DIR: dataDir, PORT: '9', SLUICE_DEV_KEY: 'sk-sl-new' };
   await writeFile(join(dataDir, 'running.json'), JSON.stringify(running));
   const ended = await runCli(['jobs', 'ls'], { env });
