@@ -18,6 +18,7 @@ import { addBatchCommand } from './batch-run.ts';
 import { type CliContext, type CommonOptions, errorText, type Target } from './cli-context.ts';
 import { CliError, type ExitCode, exitCodes, usageError } from './cli-error.ts';
 import { addDoctorCommand } from './doctor.ts';
+import { addImportCommand } from './import.ts';
 import { addJobsCommand } from './jobs.ts';
 import { addKeysCommand } from './keys.ts';
 import { addPoolsCommand } from './pools.ts';
@@ -101,6 +102,7 @@ function buildProgram(): Command {
   addJobsCommand(program, context);
   addPoolsCommand(program, context);
   addKeysCommand(program, context);
+  addImportCommand(program, context);
   addDoctorCommand(program, context);
   return program;
 }

@@ -1,0 +1,65 @@
+import { readFile } from 'node:fs/promises';
+import type { Command } from 'commander';
+import { parse, stringify } from 'yaml';
+import type { CliContext, CommonOptions } from './cli-context.ts';
+import { usageError } from './cli-error.ts';
+import { importBifrost } from './import/import-bifrost.ts';
+import { importLitellm } from './import/import-litellm.ts';
+import type { Imported } from './import/imported.ts';
+
+interface Source {
+  name: string;
+  file: string;
+  what: string;
+  read: (configuration: unknown) => Imported;
+}
+
+const sources: readonly Source[] = [
+  { name: 'litellm', file: 'config.yaml', what: 'LiteLLM', read: importLitellm },
+  { name: 'bifrost', file: 'config.json', what: 'Bifrost', read: importBifrost },
+];
+
+/** Largest foreign configuration that is read. */
+const bytesMax = 16_777_216;
+
+export function addImportCommand(program: Command, context: CliContext): void {
+  const group = program.command('import').description('turn the configuration of another gateway into ours');
+  for (const source of sources) {
+    group
+      .command(source.name)
+      .description(`print a ${source.what} configuration as one of Sluice; what has no counterpart is listed`)
+      .argument(`<${source.file}>`, 'the file')
+      .action((file: string, _options, command: Command) =>
+        runImport(context, source, file, command.optsWithGlobals<CommonOptions>()),
+      );
+  }
+}
+
+async function runImport(
+  context: CliContext,
+  source: Source,
+  file: string,
+  { json }: CommonOptions,
+): Promise<void> {
+  const { configuration, notes } = source.read(await readForeign(file));
+  if (json) return context.print(JSON.stringify({ configuration, notes }));
+  context.write(stringify(configuration, { lineWidth: 0 }));
+  if (notes.length === 0) return context.say('Everything has a counterpart.');
+  context.say('Not taken over, or not in the same way:');
+  for (const { path, reason } of notes) context.say(`  ${path || '(the file)'}: ${reason}`);
+}
+
+/** YAML, of which JSON is a part. */
+async function readForeign(file: string): Promise<unknown> {
+  const text = await readFile(file, 'utf8').catch(() => {
+    throw usageError(`${file} cannot be read.`);
+  });
+  if (Buffer.byteLength(text) > bytesMax) throw usageError(`${file} is larger than ${bytesMax} bytes.`);
+  try {
+    const parsed: unknown = parse(text, { logLevel: 'silent', prettyErrors: false });
+    if (typeof parsed === 'object' && parsed !== null && !Array.isArray(parsed)) return parsed;
+  } catch {
+    // Errors of the parser quote the file, and with it its secrets.
+  }
+  throw usageError(`${file} is neither YAML nor JSON with an object in it.`);
+}
