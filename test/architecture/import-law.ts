@@ -4,7 +4,7 @@ import type { SourceFile, SourceImport } from './source-file.ts';
 const rows = [
   ['kernel'],
   ['contracts', 'telemetry'],
-  ['redis', 'http', 'secrets'],
+  ['redis', 'http', 'secrets', 'peers'],
   ['tenants', 'tokens', 'blobs'],
   ['quotas'],
   ['queue', 'jobs', 'results', 'deliveries', 'batches'],
