@@ -157,6 +157,13 @@ const jobsSchema = z
       1_000_000,
       'Tenants whose real token counts an ingress keeps in memory.',
     ),
+    usage_cells_max: count(
+      10_000,
+      10,
+      1_000_000,
+      'Combinations of key, team, user, feature, route, provider and model that the usage of a tenant tells apart per day; beyond, users and features are `(other)`.',
+    ),
+    usage_retention_days: count(400, 1, 3_660, 'How long the usage of a day can be read. Days.'),
     ledger_rows_max: count(1_000_000, 1_000, 100_000_000, 'Ledger rows kept per tenant (approximate).'),
   })
   .refine((jobs) => jobs.lease_beat_ms * 2 <= jobs.lease_ms, {

@@ -12,6 +12,7 @@ import { createBatch, findBatch, uploadInput } from './batch/submit-batch.ts';
 import { type CliContext, type CommonOptions, openClient } from './cli-context.ts';
 import { CliError, exitCodes, usageError } from './cli-error.ts';
 import type { SluiceClient } from './sluice-client.ts';
+import { costOf } from './table.ts';
 
 interface RunOptions extends CommonOptions {
   output: string;
@@ -209,7 +210,9 @@ async function conclude(parts: RunParts, batch: Batch, tookMs: number): Promise<
   const summary = { batch: id, status, total, completed, failed, seconds: tookMs / 1_000, usage, ...files };
   if (options.json) context.print(JSON.stringify(summary));
   else {
-    const tokens = usage ? `, ${usage.input_tokens} + ${usage.output_tokens} tokens` : '';
+    const tokens = usage
+      ? `, ${usage.input_tokens} + ${usage.output_tokens} tokens${costOf(usage.cost_usd, ', ')}`
+      : '';
     context.print(`${status}: ${completed} of ${total} succeeded, ${failed} failed${tokens}`);
     context.print(failed > 0 ? `Results: ${outputFile}\nFailed:  ${errorsFile}` : `Results: ${outputFile}`);
   }

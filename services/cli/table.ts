@@ -31,3 +31,9 @@ export function formatSpan(ms: number): string {
   }
   return `${seconds} s`;
 }
+
+/** Dollars, with more digits for small amounts; nothing while there are none. */
+export function costOf(usd: number | null | undefined, before = ''): string {
+  if (!usd) return '';
+  return `${before}$${usd.toFixed(usd >= 1 ? 2 : 6)}`;
+}

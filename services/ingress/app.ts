@@ -43,6 +43,7 @@ import { healthRoutes } from './routes/health.ts';
 import { jobRoutes } from './routes/jobs.ts';
 import { modelRoutes } from './routes/models.ts';
 import { acceptSockets, socketRoutes, ticketRoutes } from './routes/sockets.ts';
+import { usageRoutes } from './routes/usage.ts';
 import { webhookRoutes } from './routes/webhook-endpoints.ts';
 import { NewJobs } from './sockets/new-jobs.ts';
 import { StoreGuard } from './store-guard.ts';
@@ -231,6 +232,7 @@ async function buildHttp(
     ticketRoutes(authenticated, parts.tickets);
     await authenticated.register(async (forms) => fileRoutes(forms, parts));
     webhookRoutes(authenticated, parts);
+    usageRoutes(authenticated, parts);
   });
   await app.register(async (sockets) => {
     authenticate(sockets, virtualKeys, (ticket) => parts.tickets.redeem(ticket));

@@ -23,6 +23,8 @@ export interface CallOptions {
   webhook: string | undefined;
   /** Whether a caller that hangs up leaves its job running. */
   continueOnDisconnect: boolean;
+  /** Whether the body of an awaited answer is to say how it came about. */
+  extraFields: boolean;
 }
 
 /** Where a value came from decides what its refusal is called. */
@@ -144,6 +146,9 @@ export function readCallOptions(
         ['cancel', 'continue'],
         'cancel',
       ) === 'continue',
+    extraFields:
+      readChoice(header('x-sluice-extra-fields'), 'x-sluice-extra-fields', ['true', 'false'], 'false') ===
+      'true',
   };
 }
 

@@ -19,6 +19,7 @@ import { loggedLifecycle } from '#shared/telemetry/logged-lifecycle.ts';
 import type { Logger } from '#shared/telemetry/logger.ts';
 import type { Metrics } from '#shared/telemetry/metrics.ts';
 import { queueTelemetry } from '#shared/telemetry/tracing.ts';
+import { Prices } from '#shared/tokens/price.ts';
 import { LeaseKeeper } from './lease-keeper.ts';
 import { PoolNews } from './limits/pool-news.ts';
 import { type ReclaimParts, reclaimDeadWorkers } from './reclaim-dead-workers.ts';
@@ -79,8 +80,8 @@ async function buildServices(
   const subscriber = openRedis(redisUrl, settings.redis, 'blocking', `${workerId}-cancel`);
   const connections = openConnections([redis, queueRedis, subscriber], settings.redis, log);
   const telemetry = await queueTelemetry(settings.telemetry);
-  const { eventLog, ...storing } = await openStoring(options, redis);
-  const { jobs, storeRetry, storedBodies } = storing;
+  const { eventLog, prices, ...storing } = await openStoring(options, redis);
+  const { jobs, settler } = storing;
   const onError = (part: string) => (error: unknown) => {
     metrics.backgroundErrors.inc({ part });
     log.warn({ part, reason: describeError(error) }, 'background error');
@@ -95,12 +96,10 @@ async function buildServices(
     graceMs: settings.jobs.takeover_grace_ms,
     onError: onError('leases'),
   });
-  const { replies } = settings;
-  const settler = new OutcomeSettler({ jobs, redis, metrics, log, storeRetry, storedBodies, replies });
   const suspects = new SuspectPlace();
   const streams = streamedAttempts(options, redis, eventLog, onError('streams'));
   const queues = new PoolQueues({ live, connection: redis, clock, telemetry });
-  const shared = { workerId, ...storing, leases, settler, suspects, streams, metrics, clock };
+  const shared = { workerId, ...storing, leases, suspects, streams, metrics, clock };
   const news = new PoolNews(subscriber, onError('pool news'));
   const pools = new ServePools({
     live,
@@ -126,29 +125,31 @@ async function buildServices(
     onError: onError('sweeper'),
   };
   const fairness = new FairnessWatch({
-    workerId,
-    live,
-    redis,
-    queues,
-    jobs,
-    metrics,
-    clock,
+    ...{ workerId, live, redis, queues, jobs, metrics, clock },
     onError: onError('fairness'),
   });
-  return [connections, leases, news, queues, mendingService(mending, () => pools.idle), fairness, pools];
+  const mender = mendingService(mending, () => pools.idle);
+  return [connections, leases, news, queues, mender, fairness, pools, prices.warmUp()];
 }
 
-/** The records of jobs, their large bodies, and how both are asked again. */
-async function openStoring({ live, clock, metrics }: WorkerAppOptions, redis: RedisConnection) {
-  const { jobs: settings, payloads, workers, ...rest } = live.current;
+/** The records of jobs, their large bodies, how both are asked again, and what is written at the end of a job. */
+async function openStoring({ live, clock, metrics, log }: WorkerAppOptions, redis: RedisConnection) {
+  const prices = new Prices(live, clock);
+  const { jobs: settings, payloads, workers, replies, ...rest } = live.current;
   const large = new PayloadBlobs(await openBlobs(rest), payloads.inline_max_bytes);
   const retentionSecondsOf = (tenant: string) => live.current.customers[tenant]?.retention_seconds;
   const jobs = new JobStore(redis, settings, { large, retentionSecondsOf });
   const storeRetry = new StoreRetry({ clock, metrics, maxMs: workers.settle_retry_max_ms });
   const storedBodies = new StoredBodies({ bodies: jobs.bodies, settings: payloads, clock, storeRetry });
   const eventLog = new EventLog(redis, recordLifeMs(settings));
-  const lost = new LostAttempts({ log: eventLog, jobs, redis, storeRetry, settings: rest.streams });
-  return { jobs, storeRetry, storedBodies, lost, eventLog };
+  const lost = new LostAttempts({
+    ...{ log: eventLog, jobs, redis, storeRetry, prices },
+    settings: rest.streams,
+  });
+  const settler = new OutcomeSettler({
+    ...{ jobs, redis, prices, metrics, log, storeRetry, storedBodies, replies },
+  });
+  return { jobs, storeRetry, storedBodies, lost, eventLog, prices, settler };
 }
 
 /** Where streamed answers go while they are made. */

@@ -202,7 +202,8 @@ async function runBegun(parts: RunJobParts, held: HeldTicket, job: BegunJob): Pr
   const signal = leases.hold(tenant, jobId, held.token);
   metrics.runningJobs.inc({ pool });
   try {
-    if (job.stream && job.attempt > 1) await parts.lost.note(held.ticket, job.endpoint, job.attempt);
+    if (job.stream && job.attempt > 1)
+      await parts.lost.note(held.ticket, { ...job, provider: id.provider }, job.attempt);
     const stream = parts.streams.open(held, job);
     const { attempt, result, endedMs } = await makeAttempt(
       parts,

@@ -9,6 +9,7 @@ import type { RedisConnection } from '#shared/redis/connection.ts';
 import { announce } from '#shared/results/announce.ts';
 import type { Logger } from '#shared/telemetry/logger.ts';
 import type { Metrics } from '#shared/telemetry/metrics.ts';
+import { type Prices, usdOf } from '#shared/tokens/price.ts';
 import type { ProviderResponse } from './http/provider-client.ts';
 import type { StoreRetry } from './store-retry.ts';
 import type { StoredBodies } from './stored-bodies.ts';
@@ -47,6 +48,7 @@ export interface OutcomeSettlerOptions {
   replies: Settings['replies'];
   storeRetry: StoreRetry;
   storedBodies: StoredBodies;
+  prices: Prices;
   metrics: Metrics;
   log: Logger;
 }
@@ -89,7 +91,7 @@ export class OutcomeSettler {
       ...timing,
     };
     const holder = ending.state === 'succeeded' ? undefined : token;
-    const settlement = settlementOf(subject, ending, attempt);
+    const settlement = this.#priced(settlementOf(subject, ending, attempt));
     // Durable before the record names it.
     const bodyBlob = await this.#options.storedBodies.keepAnswer(tenant, jobId, settlement.body);
     return this.#settleAndTell({ ...settlement, holder, bodyBlob, requestBlob: job.requestBlob }, id);
@@ -107,6 +109,12 @@ export class OutcomeSettler {
     await this.#settleAndTell({ ...settlement, onlyWaiting, requestBlob: view.requestBlob }, id);
   }
 
+  #priced(settlement: Settlement): Settlement {
+    const { head, usage } = settlement;
+    const cost = usage && this.#options.prices.priceOf(head, usage);
+    return cost === undefined ? settlement : { ...settlement, head: { ...head, costNanoUsd: cost } };
+  }
+
   async #settleAndTell(settlement: Settlement, id: PoolId): Promise<boolean> {
     const { jobs, storeRetry } = this.#options;
     const settled = await storeRetry.run(() => jobs.settle(settlement));
@@ -116,16 +124,27 @@ export class OutcomeSettler {
     const tenant = metrics.tenantLabel(settlement.tenant);
     const pool = `${id.provider}/${id.pool}`;
     metrics.jobsFinished.inc({ tenant, pool, state });
-    if (usage) {
-      metrics.tokens.inc({ tenant, pool, direction: 'input' }, usage.inputTokens);
-      metrics.tokens.inc({ tenant, pool, direction: 'output' }, usage.outputTokens);
-    }
+    if (usage) countUsage(metrics, settlement, usage, { tenant, pool });
     // Not awaited: the ticket is completed in the same round trip, and a lost announcement costs one re-read.
     announce(redis, replies, settled.waiters, settlement.head, settlement.body).catch((error: unknown) => {
       log.warn({ job: settlement.head.job, reason: String(error) }, 'announcement failed');
     });
     return true;
   }
+}
+
+function countUsage(
+  metrics: Metrics,
+  { head }: Settlement,
+  usage: Usage,
+  place: { tenant: string; pool: string },
+): void {
+  const labels = { ...place, model: metrics.modelLabel(head.model) };
+  metrics.tokens.inc({ ...labels, direction: 'input' }, usage.inputTokens);
+  metrics.tokens.inc({ ...labels, direction: 'output' }, usage.outputTokens);
+  if (usage.cachedInputTokens)
+    metrics.tokens.inc({ ...labels, direction: 'cached' }, usage.cachedInputTokens);
+  if (head.costNanoUsd !== undefined) metrics.cost.inc(labels, usdOf(head.costNanoUsd));
 }
 
 interface Subject {

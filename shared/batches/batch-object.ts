@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { usdOf } from '#shared/tokens/price.ts';
 import { type BatchRecord, batchStatuses } from './batch-record.ts';
 
 const moment = z.int().optional().describe('Seconds since the epoch.');
@@ -44,6 +45,7 @@ export const batchObject = z
       output_tokens: z.int(),
       output_tokens_details: z.object({ reasoning_tokens: z.int() }),
       total_tokens: z.int(),
+      cost_usd: z.number().describe('What the answers have cost, as far as their prices are known.'),
     }),
     metadata: z.record(z.string(), z.string()).nullable(),
     estimated_completion: z
@@ -99,6 +101,7 @@ export function toBatchObject(batch: BatchRecord, nowMs: number): BatchObject {
       output_tokens: usage.outputTokens,
       output_tokens_details: { reasoning_tokens: usage.reasoningTokens },
       total_tokens: usage.inputTokens + usage.outputTokens,
+      cost_usd: usdOf(usage.nanoUsd),
     },
     metadata: batch.metadata,
     estimated_completion: estimatedCompletion(batch, nowMs),

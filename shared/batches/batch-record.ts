@@ -27,6 +27,7 @@ export interface BatchUsage {
   cachedTokens: number;
   outputTokens: number;
   reasoningTokens: number;
+  nanoUsd: number;
 }
 
 /** A batch as it stands. Times are milliseconds since the epoch by Redis' clock. */
@@ -93,6 +94,7 @@ export function batchOf(tenant: string, id: string, field: Record<string, string
       cachedTokens: number('cachedTokens'),
       outputTokens: number('outputTokens'),
       reasoningTokens: number('reasoningTokens'),
+      nanoUsd: number('nanoUsd'),
     },
     outputBytes: number('outputBytes'),
     errorBytes: number('errorBytes'),

@@ -53,6 +53,7 @@ export const appendBatchScript = defineScript({
     'cachedTokens',
     'outputTokens',
     'reasoningTokens',
+    'nanoUsd',
     'cursorLine',
     'cursorOffset',
     'linesPerSecond',

@@ -17,6 +17,8 @@ export interface OutcomeHead {
   /** Code of our own error when the provider gave no answer to pass on. */
   error: string | null;
   attempts: number;
+  /** What the answer has cost, nano-USD; absent without usage, or without a known price. */
+  costNanoUsd?: number;
   /** Set when the body continues what the event log of the last attempt holds. */
   streamed?: true;
   /** Time from acceptance to the first attempt, milliseconds. */

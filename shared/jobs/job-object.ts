@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { attemptSchema, jobStates } from '#shared/contracts/job.ts';
+import { usdOf } from '#shared/tokens/price.ts';
 import type { JobView } from './job-record.ts';
 
 const moment = z.int().nullable().describe('Seconds since the epoch.');
@@ -25,7 +26,15 @@ export const jobObject = z
       ),
     position: z.int().nullable().describe('Jobs of the same tenant that stand before it in its pool.'),
     estimated_start: moment,
-    usage: z.object({ input_tokens: z.int(), output_tokens: z.int() }).nullable(),
+    usage: z
+      .object({
+        input_tokens: z.int().describe('With what the prompt cache read and wrote.'),
+        output_tokens: z.int(),
+        cached_input_tokens: z.int(),
+        reasoning_tokens: z.int(),
+      })
+      .nullable(),
+    cost_usd: z.number().nullable().describe('What the answer has cost; null where no price is known.'),
     error: z.object({ code: z.string(), status: z.int() }).nullable(),
     metadata: z.record(z.string(), z.string()),
     webhook: z.string().nullable().describe('Endpoint or URL that was named for this job alone.'),
@@ -57,6 +66,16 @@ function errorOf({ state, head }: JobView): JobObject['error'] {
   return { code: head.error ?? 'provider_error', status: head.status };
 }
 
+function usageOf({ usage }: JobView): JobObject['usage'] {
+  if (!usage) return null;
+  return {
+    input_tokens: usage.inputTokens,
+    output_tokens: usage.outputTokens,
+    cached_input_tokens: usage.cachedInputTokens ?? 0,
+    reasoning_tokens: usage.reasoningTokens ?? 0,
+  };
+}
+
 /** The API's view of a record. `nowMs` decides whether a queued job is still scheduled. */
 export function toJobObject(
   job: JobView,
@@ -81,7 +100,8 @@ export function toJobObject(
     position: waiting?.position ?? null,
     estimated_start:
       waiting?.estimatedStartMs === undefined ? null : seconds(nowMs + waiting.estimatedStartMs),
-    usage: job.usage ? { input_tokens: job.usage.inputTokens, output_tokens: job.usage.outputTokens } : null,
+    usage: usageOf(job),
+    cost_usd: job.head?.costNanoUsd === undefined ? null : usdOf(job.head.costNanoUsd),
     error: errorOf(job),
     metadata: job.metadata,
     webhook: job.webhook ?? null,

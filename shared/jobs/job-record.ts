@@ -204,16 +204,6 @@ export function requestFields(
   ];
 }
 
-/** The row of the ledger that an attempt of a job leaves, flat. */
-export function ledgerRow(
-  { job, provider, model }: OutcomeHead,
-  attempt: Attempt | undefined,
-  { inputTokens, outputTokens }: Usage,
-): (string | number)[] {
-  const subject = ['job', job, 'attempt', attempt?.attempt ?? 0, 'provider', provider, 'model', model];
-  return [...subject, 'inputTokens', inputTokens, 'outputTokens', outputTokens];
-}
-
 /** How long the record of an ended job is kept: as its tenant says, or for as long as its Idempotency-Key points to it. */
 export const recordLifeMs = (
   jobs: Pick<JobSettings, 'retention_seconds' | 'idempotency_seconds'>,

@@ -5,30 +5,28 @@ import {
   type JobRequest,
   type JobState,
   type TerminalState,
-  type Usage,
 } from '#shared/contracts/job.ts';
-import type { Outcome, OutcomeHead } from '#shared/contracts/outcome.ts';
-import { jobEvent, messageIdOf, outboxHoldMs } from '#shared/contracts/webhook.ts';
+import type { Outcome } from '#shared/contracts/outcome.ts';
 import { type RedisConnection, storeError } from '#shared/redis/connection.ts';
 import { keys } from '#shared/redis/keys.ts';
 import { runScript } from '#shared/redis/script.ts';
-import { formatLearned, learnedField, untaught } from '#shared/tokens/learned.ts';
 import { JobBodies, type LargeBodies } from './job-bodies.ts';
 import {
   type BegunJob,
   begunFields,
   begunJobOf,
   type JobView,
-  ledgerRow,
   recordLifeMs,
   requestFields,
   viewFields,
   viewOf,
 } from './job-record.ts';
 import * as scripts from './scripts.ts';
-import { outcomeFields, outcomeOf, type StoredHead } from './stored-outcome.ts';
+import { type Settled, type Settlement, settleJob } from './settle-job.ts';
+import { outcomeFields, outcomeOf } from './stored-outcome.ts';
 
 export type { BegunJob } from './job-record.ts';
+export type { Settled, Settlement } from './settle-job.ts';
 
 /**
  * The job records: the truth about every accepted call.
@@ -88,31 +86,6 @@ export interface Abandoned {
   /** The next attempt begins no sooner, milliseconds from now. */
   delayMs: number;
 }
-
-export interface Settlement {
-  tenant: string;
-  state: TerminalState;
-  head: OutcomeHead;
-  body: Buffer;
-  usage: Usage | undefined;
-  attempt: Attempt | undefined;
-  /** Under which the body is kept outside of the record, if it is. */
-  bodyBlob?: string | undefined;
-  /** Under which the request of the job is kept; it is not needed after this. */
-  requestBlob?: string | undefined;
-  /** End the job only while this token holds its lease; undefined: first come, first served. */
-  holder?: string | undefined;
-  /** End the job only if no worker runs it. */
-  onlyWaiting?: boolean;
-}
-
-export type Settled =
-  | { kind: 'settled'; waiters: string[] }
-  | { kind: 'already'; state: TerminalState }
-  | { kind: 'running'; owner: string }
-  | { kind: 'gone' };
-
-const untaughtText = formatLearned(untaught);
 
 export interface JobStoreOptions {
   /** Fixed "now" for tests; empty means Redis time. */
@@ -251,56 +224,17 @@ export class JobStore {
     });
   }
 
-  async settle(settlement: Settlement): Promise<Settled> {
-    const { tenant, usage, attempt, bodyBlob, requestBlob } = settlement;
-    const head: StoredHead = bodyBlob === undefined ? settlement.head : { ...settlement.head, bodyBlob };
-    const retentionMs = recordLifeMs(this.#settings, this.#retentionSecondsOf(tenant));
-    const teaches = usage !== undefined && settlement.state === 'succeeded';
-    const messageId = messageIdOf(head.job);
-    if (bodyBlob !== undefined) await this.bodies.noteEnd(tenant, bodyBlob, retentionMs);
-    const [kind, detail] = await runScript(this.#redis, scripts.settleScript, {
-      keys: {
-        record: keys.job(tenant, head.job),
-        open: keys.open(tenant),
-        depth: keys.depth(tenant),
-        ledger: keys.ledger(tenant),
-        learned: keys.learned(tenant),
-        outbox: keys.outbox(tenant),
-        message: keys.webhookMessage(tenant, messageId),
-        subscriptions: keys.webhookSubscriptions(tenant),
-      },
-      args: {
+  settle(settlement: Settlement): Promise<Settled> {
+    return settleJob(
+      {
+        redis: this.#redis,
+        settings: this.#settings,
+        bodies: this.bodies,
         suppliedNowMs: this.#suppliedNowMs(),
-        jobId: head.job,
-        event: jobEvent[settlement.state],
-        messageId,
-        outboxHoldMs,
-        outboxChannel: keys.outboxChannel(),
-        tenant,
-        settler: attempt?.attempt ?? '',
-        holder: settlement.holder ?? '',
-        state: settlement.state,
-        onlyWaiting: settlement.onlyWaiting ? '1' : '0',
-        retentionMs,
-        head: JSON.stringify(head),
-        body: bodyBlob === undefined ? settlement.body : '',
-        usage: usage ? JSON.stringify(usage) : '',
-        attemptRow: attempt ? JSON.stringify(attempt) : '',
-        ledgerRowsMax: this.#settings.ledger_rows_max,
-        learnedField: teaches ? learnedField(head.provider, head.model) : '',
-        usedInput: usage?.inputTokens ?? '',
-        usedOutput: usage?.outputTokens ?? '',
-        untaught: untaughtText,
-        learnedMax: this.#settings.learned_models_max,
+        retentionMs: recordLifeMs(this.#settings, this.#retentionSecondsOf(settlement.tenant)),
       },
-      rest: usage ? ledgerRow(head, attempt, usage) : [],
-    });
-    if (requestBlob !== undefined && (kind === 'settled' || kind === 'already'))
-      this.bodies.drop(tenant, requestBlob);
-    if (kind === 'settled') return { kind, waiters: detail!.split(' ').filter(Boolean) };
-    if (kind === 'running') return { kind, owner: detail! };
-    if (kind === 'already') return { kind, state: detail as TerminalState };
-    return { kind };
+      settlement,
+    );
   }
 
   /** Asks the worker that runs the job to stop; the worker hears of it at once, or with its next heartbeat. */

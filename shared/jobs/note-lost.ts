@@ -10,10 +10,11 @@ export function noteLostAttempt(
   tenant: string,
   jobId: string,
   attempt: number,
-  { inputTokens, outputTokens }: Usage,
+  { inputTokens, outputTokens, cachedInputTokens = 0 }: Usage,
+  nanoUsd: number | undefined,
 ): Promise<'noted' | 'known' | 'ended'> {
   return runScript(redis, noteLostScript, {
     keys: { record: keys.job(tenant, jobId) },
-    args: { attempt, inputTokens, outputTokens },
+    args: { attempt, inputTokens, outputTokens, cachedTokens: cachedInputTokens, nanoUsd: nanoUsd ?? '' },
   });
 }

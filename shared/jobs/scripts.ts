@@ -80,14 +80,14 @@ export const giveBackScript = defineScript({
 export const noteLostScript = defineScript({
   file: lua('note-lost.lua'),
   keys: ['record'],
-  args: ['attempt', 'inputTokens', 'outputTokens'],
+  args: ['attempt', 'inputTokens', 'outputTokens', 'cachedTokens', 'nanoUsd'],
   reply: z.enum(['noted', 'known', 'ended']),
   allowOutOfMemory: true,
 });
 
 export const settleScript = defineScript({
   file: lua('settle.lua'),
-  keys: ['record', 'open', 'depth', 'ledger', 'learned', 'outbox', 'message', 'subscriptions'],
+  keys: ['record', 'open', 'depth', 'ledger', 'learned', 'outbox', 'message', 'subscriptions', 'usagePrefix'],
   args: [
     'suppliedNowMs',
     'jobId',
@@ -107,8 +107,14 @@ export const settleScript = defineScript({
     'attemptRow',
     'ledgerRowsMax',
     'learnedField',
+    'provider',
+    'model',
     'usedInput',
+    'usedCached',
     'usedOutput',
+    'nanoUsd',
+    'usageCellsMax',
+    'usageLifeMs',
     'untaught',
     'learnedMax',
   ],

@@ -19,6 +19,8 @@ export const keys = {
   learned: (tenant: string) => `sl:{${tenant}}:learned`,
   /** Stream: ledger rows. */
   ledger: (tenant: string) => `sl:{${tenant}}:ledger`,
+  /** Hash of axes to what calls with them used on a day, see usage-cell.ts. A prefix, completed by days since the epoch. */
+  usage: (tenant: string, day: number | '' = '') => `sl:{${tenant}}:usage:${day}`,
   /** Sorted set of bodies kept outside of their records, by the time the record ends. */
   bodyExpiry: (tenant: string) => `sl:{${tenant}}:body-expiry`,
   /** Hash: one file. */

@@ -1,5 +1,5 @@
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
-import { TenantLabels } from './tenant-labels.ts';
+import { BoundedLabels } from './bounded-labels.ts';
 
 const waitBuckets = [
   0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1_800, 7_200, 86_400,
@@ -25,11 +25,13 @@ interface FairnessMetrics {
   startEstimateErrorSeconds: Histogram<'pool' | 'direction'>;
 }
 
-/** Every metric of Sluice. Units are in the names; labels are bounded by the configuration, tenants by `tenantLabel`. */
+/** Every metric of Sluice. Units are in the names; labels are bounded by the configuration, tenants and models by `tenantLabel` and `modelLabel`. */
 export interface Metrics extends LimitMetrics, FairnessMetrics {
   registry: Registry;
   /** The label `tenant` of a tenant. */
   tenantLabel: (tenant: string) => string;
+  /** The label `model` of a model, which callers name. */
+  modelLabel: (model: string) => string;
   dispatchDecisions: Counter<'tenant' | 'pool' | 'credential' | 'decision'>;
   jobsAccepted: Counter<'tenant' | 'pool'>;
   jobsFinished: Counter<'tenant' | 'pool' | 'state'>;
@@ -40,7 +42,8 @@ export interface Metrics extends LimitMetrics, FairnessMetrics {
   lateGrants: Counter<'pool'>;
   queueWaitSeconds: Histogram<'pool'>;
   providerSeconds: Histogram<'pool'>;
-  tokens: Counter<'tenant' | 'pool' | 'direction'>;
+  tokens: Counter<'tenant' | 'pool' | 'model' | 'direction'>;
+  cost: Counter<'tenant' | 'pool' | 'model'>;
   runningJobs: Gauge<'pool'>;
   settleRetries: Counter;
   swept: Counter<'action'>;
@@ -73,10 +76,12 @@ export function createMetrics(options: { processMetrics: boolean }): Metrics {
   if (options.processMetrics) collectDefaultMetrics({ register: registry });
   const declare = declarations(registry);
   const { counter, gauge } = declare;
-  const tenants = new TenantLabels();
+  const tenants = new BoundedLabels();
+  const models = new BoundedLabels();
   return {
     registry,
     tenantLabel: (tenant) => tenants.of(tenant),
+    modelLabel: (model) => models.of(model),
     dispatchDecisions: counter(
       'sluice_dispatch_decisions_total',
       'Decisions about the call whose turn it is: granted, oversize, or what it waits for.',
@@ -148,10 +153,18 @@ function jobMetrics({ counter, gauge, histogram }: ReturnType<typeof declaration
     providerSeconds: histogram('sluice_provider_seconds', 'Time of one provider request.', 'pool'),
     tokens: counter(
       'sluice_tokens_total',
-      'Tokens settled, by direction (input, output).',
+      'Tokens settled, by direction: input, output, and of the input what the prompt cache read (cached).',
       'tenant',
       'pool',
+      'model',
       'direction',
+    ),
+    cost: counter(
+      'sluice_cost_usd_total',
+      'What settled calls have cost, as far as their prices are known.',
+      'tenant',
+      'pool',
+      'model',
     ),
     runningJobs: gauge('sluice_running_jobs', 'Jobs this worker runs.', 'pool'),
     settleRetries: counter(

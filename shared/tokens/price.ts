@@ -1,7 +1,8 @@
 import { createRequire } from 'node:module';
 import type { ProviderSettings, Settings } from '#config/schema.ts';
 import type { TokenEstimate, Usage } from '#shared/contracts/job.ts';
-import type { Clock } from '#shared/kernel/clock.ts';
+import type { Clock, Timer } from '#shared/kernel/clock.ts';
+import type { Service } from '#shared/kernel/lifecycle.ts';
 import type { Live } from '#shared/kernel/live-value.ts';
 import { costOf, type Rates, ratesOfList, ratesOfSettings, worstCostOf } from './rates.ts';
 
@@ -18,8 +19,19 @@ export interface PricedPlace {
  */
 export type NanoUsd = number;
 
+const nanoPerUsd = 1e9;
+export const usdOf = (nano: NanoUsd): number => nano / nanoPerUsd;
+
+/** The same as decimal digits, exact, never in exponential form. */
+export function usdText(nano: NanoUsd): string {
+  const text = `${Math.floor(nano / nanoPerUsd)}.${String(nano % nanoPerUsd).padStart(9, '0')}`;
+  return text.replace(/\.?0+$/, '');
+}
+
 type PriceList = typeof import('@pydantic/genai-prices');
 
+/** Pause after the start of a process before the list is loaded. */
+const warmAfterMs = 250;
 /** Prices that hold from a date on or by the time of day are looked up again after this long. */
 const freshMs = 60_000;
 /** Models are named by callers; beyond this many the one that was looked up first is forgotten. */
@@ -48,9 +60,16 @@ export class Prices {
     live.subscribe(() => this.#known.clear());
   }
 
-  /** Loads the price list before the first call needs it. */
-  warm(): void {
-    priceList();
+  /** Loads the price list when the process has started, and before a call has to wait for it. */
+  warmUp(): Service {
+    let timer: Timer | undefined;
+    return {
+      name: 'price list',
+      start: async () => {
+        timer = this.#clock.after(warmAfterMs, priceList);
+      },
+      stop: async () => timer?.cancel(),
+    };
   }
 
   /** What a call has cost; undefined when its model has no known price. */
@@ -84,7 +103,13 @@ export class Prices {
     const settings = this.#live.current.providers[provider];
     if (!settings) return undefined;
     const own = ownPrice(settings, model);
-    return own ? ratesOfSettings(own) : listedRates(provider, settings, model, this.#clock.nowMs());
+    if (own) return ratesOfSettings(own);
+    try {
+      return listedRates(provider, settings, model, this.#clock.nowMs());
+    } catch {
+      // A price that the list words in a way it cannot read itself is none; an answer must not be lost over it.
+      return undefined;
+    }
   }
 }
 

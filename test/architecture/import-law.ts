@@ -7,7 +7,7 @@ const rows = [
   ['redis', 'http', 'secrets', 'peers'],
   ['tenants', 'tokens', 'blobs'],
   ['quotas'],
-  ['queue', 'jobs', 'results', 'deliveries', 'batches'],
+  ['queue', 'jobs', 'results', 'deliveries', 'batches', 'usage'],
 ];
 
 /** Packages that only some folders may import at run time, and who may name their types besides. */

@@ -16,15 +16,16 @@ local inputTokens = ARGV[10]
 local cachedTokens = ARGV[11]
 local outputTokens = ARGV[12]
 local reasoningTokens = ARGV[13]
-local cursorLine = ARGV[14]
-local cursorOffset = ARGV[15]
-local linesPerSecond = ARGV[16]
-local restFrom = 17
+local nanoUsd = ARGV[14]
+local cursorLine = ARGV[15]
+local cursorOffset = ARGV[16]
+local linesPerSecond = ARGV[17]
+local restFrom = 18
 -- append-batch: the one step by which lines of a batch are done.
 -- Takes the pieces that hold their results into the batch, marks the lines, counts them; all or nothing, each line once.
 -- KEYS  batch, done (bitmap of lines), output, errors (lists of `name bytes`)
 -- ARGV  token, append (id of this step), outputPiece, errorPiece ('' = none), outputBytes, errorBytes, completed, failed,
---       unrun (of the failed: not run because the batch was over), inputTokens, cachedTokens, outputTokens, reasoningTokens, cursorLine, cursorOffset (all before it is done),
+--       unrun (of the failed: not run because the batch was over), inputTokens, cachedTokens, outputTokens, reasoningTokens, nanoUsd, cursorLine, cursorOffset (all before it is done),
 --       linesPerSecond; rest = numbers of the lines
 -- reply 'appended' | 'twice' (a line is done already; nothing was changed) | 'lost'
 -- cost  O(lines)
@@ -58,6 +59,7 @@ redis.call('HINCRBY', batch, 'inputTokens', inputTokens)
 redis.call('HINCRBY', batch, 'cachedTokens', cachedTokens)
 redis.call('HINCRBY', batch, 'outputTokens', outputTokens)
 redis.call('HINCRBY', batch, 'reasoningTokens', reasoningTokens)
+redis.call('HINCRBY', batch, 'nanoUsd', nanoUsd)
 redis.call('HSET', batch, 'lastAppend', append, 'cursorLine', cursorLine, 'cursorOffset', cursorOffset,
   'linesPerSecond', linesPerSecond)
 return 'appended'

@@ -7,6 +7,7 @@ local learned = KEYS[5]
 local outbox = KEYS[6]
 local message = KEYS[7]
 local subscriptions = KEYS[8]
+local usagePrefix = KEYS[9]
 local suppliedNowMs = ARGV[1]
 local jobId = ARGV[2]
 local event = ARGV[3]
@@ -25,11 +26,17 @@ local usage = ARGV[15]
 local attemptRow = ARGV[16]
 local ledgerRowsMax = ARGV[17]
 local learnedField = ARGV[18]
-local usedInput = ARGV[19]
-local usedOutput = ARGV[20]
-local untaught = ARGV[21]
-local learnedMax = ARGV[22]
-local restFrom = 23
+local provider = ARGV[19]
+local model = ARGV[20]
+local usedInput = ARGV[21]
+local usedCached = ARGV[22]
+local usedOutput = ARGV[23]
+local nanoUsd = ARGV[24]
+local usageCellsMax = ARGV[25]
+local usageLifeMs = ARGV[26]
+local untaught = ARGV[27]
+local learnedMax = ARGV[28]
+local restFrom = 29
 local nowMs = tonumber(suppliedNowMs)
 if not nowMs then
   local time = redis.call('TIME')
@@ -37,29 +44,88 @@ if not nowMs then
 end
 -- settle: the end of a job. First writer wins; a later one only leaves a ledger row for what it cost.
 -- A job that somebody wants to hear of by webhook gets its message in the same step.
--- KEYS  record, open, depth, ledger, learned, outbox, message, subscriptions
+-- What the job and its attempts have cost goes into the ledger and, added up, into the usage of the day.
+-- KEYS  record, open, depth, ledger, learned, outbox, message, subscriptions, usagePrefix (completed by the UTC day)
 -- ARGV  jobId, event (its type), messageId, outboxHoldMs (how long the record stays for the message to be made from it),
 --       outboxChannel, tenant, settler (number of the attempt, or ''), holder ('' = whoever comes first; a token = only
 --       while it holds the lease, so that the failure of one attempt does not end a job that another worker runs by now),
 --       state (terminal), onlyWaiting ('1' = only if no worker runs it; then no attempt is recorded), retentionMs,
 --       head (JSON), body, usage (JSON or ''), attemptRow (JSON or ''), ledgerRowsMax,
---       learnedField ('' = nothing to learn), usedInput, usedOutput, untaught, learnedMax; rest = ledger field, value, …
+--       learnedField ('' = nothing to learn), provider, model (that were called), usedInput ('' without usage), usedCached,
+--       usedOutput, nanoUsd ('' = no known price), usageCellsMax, usageLifeMs, untaught, learnedMax
 -- reply {'settled', waiters} | {'already', state} | {'running', owner ('' = nobody)} | {'gone'}
 -- cost  O(size of the body)
-local current, counted, waiters, attempts, owner, settledBy, token, tokens, webhook, lost = unpack(redis.call('HMGET',
-  record, 'state', 'counted', 'waiters', 'attempts', 'owner', 'settledBy', 'token', 'tokens', 'webhook', 'lost'))
+local current, counted, waiters, attempts, owner, settledBy, token, tokens, webhook, lost, axes = unpack(redis.call('HMGET',
+  record, 'state', 'counted', 'waiters', 'attempts', 'owner', 'settledBy', 'token', 'tokens', 'webhook', 'lost', 'axes'))
 if not current then
   return {'gone'}
 end
-local row = {}
-for index = restFrom, #ARGV do
-  row[#row + 1] = ARGV[index]
+axes = axes or '{}'
+
+local function writeRow(kind, attempt, ofProvider, ofModel, input, cached, output, cost)
+  local row = {'kind', kind, 'job', jobId, 'attempt', attempt, 'provider', ofProvider, 'model', ofModel, 'axes', axes,
+    'inputTokens', input, 'outputTokens', output}
+  if cached ~= '' and cached ~= '0' then
+    row[#row + 1] = 'cachedTokens'
+    row[#row + 1] = cached
+  end
+  if cost ~= '' then
+    row[#row + 1] = 'nanoUsd'
+    row[#row + 1] = cost
+  end
+  redis.call('XADD', ledger, 'MAXLEN', '~', ledgerRowsMax, '*', unpack(row))
 end
+
+-- Adds counters (usage-cell.ts names them) to the cell of the day that has these axes. Once there are too many cells,
+-- users and features are told apart no more; once there are too many of those, nothing is.
+local function addUsage(ofProvider, ofModel, ...)
+  local day = usagePrefix .. math.floor(nowMs / 86400000)
+  local cell = axes .. '\n' .. ofProvider .. '\n' .. ofModel
+  local known, cells = redis.call('HGET', day, cell), nil
+  if not known then
+    cells = redis.call('HLEN', day)
+    if cells >= tonumber(usageCellsMax) then
+      local of, coarse = cjson.decode(axes), {}
+      for _, name in ipairs({'key', 'team', 'route'}) do
+        if of[name] then coarse[#coarse + 1] = cjson.encode(name) .. ':' .. cjson.encode(of[name]) end
+      end
+      coarse[#coarse + 1] = '"user":"(other)","feature":"(other)"'
+      cell = '{' .. table.concat(coarse, ',') .. '}\n' .. ofProvider .. '\n' .. ofModel
+      known = redis.call('HGET', day, cell)
+      if not known and cells >= tonumber(usageCellsMax) * 1.1 then
+        cell = '{"key":"(other)","team":"(other)","user":"(other)","feature":"(other)","route":"(other)"}\n(other)\n(other)'
+        known = redis.call('HGET', day, cell)
+      end
+    end
+  end
+  local sums = {...}
+  if known then
+    local at = 0
+    for sum in string.gmatch(known, '%d+') do
+      at = at + 1
+      sums[at] = sum + sums[at]
+    end
+  end
+  for at = 1, #sums do
+    sums[at] = string.format('%.0f', sums[at])
+  end
+  redis.call('HSET', day, cell, table.concat(sums, ' '))
+  if cells == 0 then
+    redis.call('PEXPIRE', day, usageLifeMs)
+  end
+end
+
+local function waste(attempt, ofProvider, ofModel, input, cached, output, cost)
+  writeRow('wasted', attempt, ofProvider, ofModel, input, cached, output, cost)
+  addUsage(ofProvider, ofModel, 0, 0, 0, 0, 0, 0, cost == '' and 1 or 0, input + output, tonumber(cost) or 0)
+end
+
+local used = usedInput ~= ''
 if current ~= 'queued' and current ~= 'running' then
   -- An attempt whose reply was lost settles again: its row is written already.
-  if #row > 0 and not string.find(' ' .. settledBy .. ' ', ' ' .. settler .. ' ', 1, true) then
+  if used and not string.find(' ' .. settledBy .. ' ', ' ' .. settler .. ' ', 1, true) then
     redis.call('HSET', record, 'settledBy', settledBy .. ' ' .. settler)
-    redis.call('XADD', ledger, 'MAXLEN', '~', ledgerRowsMax, '*', 'kind', 'wasted', unpack(row))
+    waste(settler, provider, model, usedInput, usedCached, usedOutput, nanoUsd)
   end
   return {'already', current}
 end
@@ -70,12 +136,10 @@ redis.call('HDEL', record, 'token', 'owner', 'leaseUntilMs', 'waiters', 'waitRea
 local fields = {'state', state, 'finishedMs', nowMs, 'head', head, 'body', body, 'counted', 0, 'settledBy', settler}
 if lost then
   -- Attempts whose worker was lost: what they are known to have used is charged once, unless this is one of them after all.
-  local provider, model = unpack(redis.call('HMGET', record, 'provider', 'model'))
-  for number, input, output in string.gmatch(lost, '(%d+) (%d+) (%d+)') do
+  for number, input, output, cached, cost in string.gmatch(lost, '(%d+) (%d+) (%d+) ?(%d*) ?(%d*)') do
     if number ~= settler then
       fields[#fields] = fields[#fields] .. ' ' .. number
-      redis.call('XADD', ledger, 'MAXLEN', '~', ledgerRowsMax, '*', 'kind', 'wasted', 'job', jobId, 'attempt', number,
-        'provider', provider, 'model', model, 'inputTokens', input, 'outputTokens', output)
+      waste(number, provider, model, input, cached, output, cost)
     end
   end
 end
@@ -93,9 +157,11 @@ if counted == '1' then
 end
 redis.call('ZREM', open, jobId)
 redis.call('PEXPIRE', record, retentionMs)
-if #row > 0 then
-  redis.call('XADD', ledger, 'MAXLEN', '~', ledgerRowsMax, '*', 'kind', 'settled', unpack(row))
+if used then
+  writeRow('settled', settler, provider, model, usedInput, usedCached, usedOutput, nanoUsd)
 end
+addUsage(provider, model, 1, state ~= 'succeeded' and state ~= 'cancelled' and 1 or 0, tonumber(usedInput) or 0,
+  tonumber(usedCached) or 0, tonumber(usedOutput) or 0, tonumber(nanoUsd) or 0, used and nanoUsd == '' and 1 or 0, 0, 0)
 if learnedField ~= '' then
   -- Mean and deviation after one more sample (learned.ts says why so).
   local function follow(mean, deviation, sample, calls)

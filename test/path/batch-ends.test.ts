@@ -93,7 +93,7 @@ test('a batch whose lines were all run is completed, although it expired before 
   await store.advance(key, 'validating', 'in_progress', ['total', 1]);
   await store.append(key, {
     ...{ id: 'append', lines: [0], output: undefined, errors: undefined, completed: 1, failed: 0, unrun: 0 },
-    ...{ usage: { inputTokens: 0, cachedTokens: 0, outputTokens: 0, reasoningTokens: 0 } },
+    ...{ usage: { inputTokens: 0, cachedTokens: 0, outputTokens: 0, reasoningTokens: 0, nanoUsd: 0 } },
     ...{ cursor: { line: 1, offset: 10 }, linesPerSecond: 1 },
   });
   await store.advance(key, 'in_progress', 'finalizing');

@@ -1,5 +1,5 @@
 import type { CliContext } from '../cli-context.ts';
-import { formatSpan } from '../table.ts';
+import { costOf, formatSpan } from '../table.ts';
 import type { Batch } from './batch-shape.ts';
 
 const barWidth = 24;
@@ -64,6 +64,7 @@ export class BatchProgress {
       `${this.pace(batch, nowMs).toFixed(1)} calls/s`,
       ceiling === undefined ? '' : `ceiling ${ceiling}`,
       batch.usage ? `${grouped(batch.usage.total_tokens)} tokens` : '',
+      costOf(batch.usage?.cost_usd),
       batch.status === 'in_progress' && leftMs > 0 ? `about ${formatSpan(leftMs)} left` : batch.status,
     ];
     return `${this.#context.watched ? `${bar}  ` : ''}${parts.filter(Boolean).join('  ')}`;

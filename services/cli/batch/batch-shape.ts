@@ -12,7 +12,12 @@ export const batchShape = z.object({
     .optional(),
   request_counts: z.object({ total: z.number(), completed: z.number(), failed: z.number() }),
   usage: z
-    .object({ input_tokens: z.number(), output_tokens: z.number(), total_tokens: z.number() })
+    .object({
+      input_tokens: z.number(),
+      output_tokens: z.number(),
+      total_tokens: z.number(),
+      cost_usd: z.number().optional(),
+    })
     .optional(),
   metadata: z.record(z.string(), z.string()).nullish(),
   estimated_completion: z.number().nullish(),

@@ -31,7 +31,13 @@ export interface RenderedLine {
   usage: BatchUsage;
 }
 
-export const noUsage: BatchUsage = { inputTokens: 0, cachedTokens: 0, outputTokens: 0, reasoningTokens: 0 };
+export const noUsage: BatchUsage = {
+  inputTokens: 0,
+  cachedTokens: 0,
+  outputTokens: 0,
+  reasoningTokens: 0,
+  nanoUsd: 0,
+};
 
 /** The line of the output or error file. The body of an answer is put in as the provider sent it, on one line. */
 export function renderLine(
@@ -53,7 +59,7 @@ export function renderLine(
   const { text, parsed } = onOneLine(body);
   const response = `"response":{"status_code":${result.head.status},"request_id":"${jobId}","body":`;
   const bytes = Buffer.concat([Buffer.from(start + response), text, Buffer.from('},"error":null}\n')]);
-  return { bytes, usage: usageOf(parsed) };
+  return { bytes, usage: { ...usageOf(parsed), nanoUsd: result.head.costNanoUsd ?? 0 } };
 }
 
 function errorOf(
@@ -90,7 +96,7 @@ const count = (value: unknown) =>
   Number.isSafeInteger(value) && (value as number) > 0 ? (value as number) : 0;
 
 /** Usage in OpenAI's words of either API, or in Anthropic's. */
-function usageOf(parsed: unknown): BatchUsage {
+function usageOf(parsed: unknown): Omit<BatchUsage, 'nanoUsd'> {
   const usage = (parsed as { usage?: Record<string, unknown> } | null | undefined)?.usage;
   if (!usage) return noUsage;
   const input = (usage.prompt_tokens_details ?? usage.input_tokens_details) as
@@ -100,7 +106,11 @@ function usageOf(parsed: unknown): BatchUsage {
     | Record<string, unknown>
     | undefined;
   return {
-    inputTokens: count(usage.prompt_tokens ?? usage.input_tokens),
+    // Anthropic leaves out what the prompt cache read and wrote.
+    inputTokens:
+      count(usage.prompt_tokens ?? usage.input_tokens) +
+      count(usage.cache_read_input_tokens) +
+      count(usage.cache_creation_input_tokens),
     cachedTokens: count(input?.cached_tokens ?? usage.cache_read_input_tokens),
     outputTokens: count(usage.completion_tokens ?? usage.output_tokens),
     reasoningTokens: count(output?.reasoning_tokens),

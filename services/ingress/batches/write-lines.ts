@@ -30,6 +30,7 @@ function sum(left: BatchUsage, right: BatchUsage): BatchUsage {
     cachedTokens: left.cachedTokens + right.cachedTokens,
     outputTokens: left.outputTokens + right.outputTokens,
     reasoningTokens: left.reasoningTokens + right.reasoningTokens,
+    nanoUsd: left.nanoUsd + right.nanoUsd,
   };
 }
 

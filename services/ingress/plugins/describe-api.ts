@@ -7,6 +7,7 @@ import { batchObject } from '#shared/batches/batch-object.ts';
 import { endpoints } from '#shared/contracts/endpoint.ts';
 import { describeComponents } from '#shared/http/describe-components.ts';
 import { jobObject } from '#shared/jobs/job-object.ts';
+import { usageAnswer } from '#shared/usage/usage-answer.ts';
 import { fileObject } from '../file-object.ts';
 import { batchList } from '../routes/batches.ts';
 import { deletedFile, fileList } from '../routes/files.ts';
@@ -45,6 +46,7 @@ const answers: Record<string, Record<number, z.ZodType>> = {
   'GET /v1/files/:id': { 200: fileObject },
   'GET /v1/files/:id/content': { 200: z.unknown().describe('The bytes of the file.') },
   'DELETE /v1/files/:id': { 200: deletedFile },
+  'GET /v1/usage': { 200: usageAnswer },
   ...webhookAnswers,
 };
 

@@ -2,7 +2,9 @@ import type { FastifyReply } from 'fastify';
 import type { Outcome } from '#shared/contracts/outcome.ts';
 import { SluiceError } from '#shared/kernel/errors.ts';
 import type { Awaited } from '#shared/results/await-outcome.ts';
+import { usdText } from '#shared/tokens/price.ts';
 import type { IngressParts } from '../ingress-parts.ts';
+import { type ExtraFields, withExtraFields } from './extra-fields.ts';
 
 export type AwaitEnd = { kind: 'outcome'; outcome: Outcome } | { kind: 'timeout' } | { kind: 'disconnected' };
 
@@ -40,7 +42,9 @@ export async function awaitReply(
 }
 
 /** Sends an outcome as it was stored: the status and bytes of the provider, or of our own error. */
-export function sendOutcome(reply: FastifyReply, { head, body }: Outcome): FastifyReply {
+export function sendOutcome(reply: FastifyReply, outcome: Outcome, extra?: ExtraFields): FastifyReply {
+  const { head } = outcome;
+  const body = extra ? withExtraFields(outcome, extra) : outcome.body;
   reply.code(head.status).header('content-type', head.contentType).headers(head.headers);
   reply.headers({
     'x-sluice-job-id': head.job,
@@ -50,6 +54,7 @@ export function sendOutcome(reply: FastifyReply, { head, body }: Outcome): Fasti
     'x-sluice-queue-ms': head.queueMs,
     'x-sluice-provider-ms': head.providerMs,
   });
+  if (head.costNanoUsd !== undefined) reply.header('x-sluice-cost-usd', usdText(head.costNanoUsd));
   // The outcome is final: sending the same call again by itself would pay for it again.
   if (head.status >= 400) reply.header('x-should-retry', String(isWorthRetrying(head.error)));
   return reply.send(body);

@@ -10,6 +10,7 @@ import { cancelJob } from '../cancel-job.ts';
 import { checkWebhook } from '../check-webhook.ts';
 import type { IngressParts } from '../ingress-parts.ts';
 import { awaitReply, refuseTooManyWaiting, sendOutcome } from '../replies/await-reply.ts';
+import type { ExtraFields } from '../replies/extra-fields.ts';
 import { sendJob } from '../replies/send-job.ts';
 import { answerStream } from '../replies/stream-answer.ts';
 import { readLastEventId } from './events.ts';
@@ -94,12 +95,36 @@ async function holdOpen(
   // Set before the wait: should it end in an error, the caller still knows where its answer will be.
   reply.header('location', `/v1/jobs/${jobId}`).header('x-sluice-job-id', jobId);
   const end = await awaitReply(parts, reply, awaited, waitMs);
-  if (end.kind === 'outcome') return sendOutcome(reply.removeHeader('location'), end.outcome);
+  if (end.kind === 'outcome')
+    return sendOutcome(
+      reply.removeHeader('location'),
+      end.outcome,
+      extraFieldsOf(request, submission, options),
+    );
   if (end.kind === 'disconnected') {
     await onDisconnect(parts, submission, options, joined, jobId);
     return reply;
   }
   return handOver(parts, options, request, reply, jobId, waitMs);
+}
+
+const requestTypes: Record<Endpoint, string> = {
+  '/v1/chat/completions': 'chat_completion',
+  '/v1/responses': 'responses',
+  '/v1/completions': 'text_completion',
+  '/v1/embeddings': 'embedding',
+  '/v1/messages': 'messages',
+};
+
+/** What is added to the body of an answer for a caller that wants it; a stream is passed on as it is. */
+function extraFieldsOf(
+  { body, identity }: FastifyRequest,
+  { request: { endpoint } }: Submission,
+  { extraFields }: CallOptions,
+): ExtraFields | undefined {
+  if (!extraFields) return undefined;
+  const modelRequested = String((body as { model: unknown }).model);
+  return { modelRequested, requestType: requestTypes[endpoint], keyId: identity.keyId };
 }
 
 /** A caller that named its patience is handed over; one that did not would take a 202 for an answer. */

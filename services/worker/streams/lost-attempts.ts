@@ -6,15 +6,20 @@ import type { JobStore } from '#shared/jobs/job-store.ts';
 import { noteLostAttempt } from '#shared/jobs/note-lost.ts';
 import type { RedisConnection } from '#shared/redis/connection.ts';
 import type { EventLog } from '#shared/results/event-log.ts';
+import type { PricedPlace, Prices } from '#shared/tokens/price.ts';
 import { adapterOf } from '../providers/adapters.ts';
 import type { StoreRetry } from '../store-retry.ts';
 import { StreamInvalid, StreamRelay } from './stream-relay.ts';
+
+/** What was called. */
+type LostCall = PricedPlace & { endpoint: Endpoint };
 
 export interface LostAttemptsParts {
   log: EventLog;
   jobs: JobStore;
   redis: RedisConnection;
   storeRetry: StoreRetry;
+  prices: Prices;
   settings: Settings['streams'];
 }
 
@@ -30,8 +35,9 @@ export class LostAttempts {
   }
 
   /** Notes what attempts before `attempt` left in the log; call it before this one writes there. */
-  async note({ tenant, job, input }: Ticket, endpoint: Endpoint, attempt: number): Promise<void> {
-    const { storeRetry, redis, settings } = this.#parts;
+  async note({ tenant, job, input }: Ticket, lostCall: LostCall, attempt: number): Promise<void> {
+    const { endpoint } = lostCall;
+    const { storeRetry, redis, settings, prices } = this.#parts;
     const relay = new StreamRelay({
       reader: adapterOf(endpointDialect[endpoint]).streamReader(endpoint),
       hideUsage: false,
@@ -47,14 +53,16 @@ export class LostAttempts {
       // What came after is not counted; the job goes on.
       if (!(error instanceof StreamInvalid)) throw error;
     }
-    await storeRetry.run(() => noteLostAttempt(redis, tenant, job, lost.attempt, relay.usage(input ?? 0)));
+    const usage = relay.usage(input ?? 0);
+    const cost = prices.priceOf(lostCall, usage);
+    await storeRetry.run(() => noteLostAttempt(redis, tenant, job, lost.attempt, usage, cost));
   }
 
   /** The same for a job that ends without another attempt. */
   async noteLast(ticket: Ticket): Promise<void> {
     const { jobs, storeRetry } = this.#parts;
     const view = await storeRetry.run(() => jobs.view(ticket.tenant, ticket.job));
-    if (view?.state === 'running') await this.note(ticket, view.endpoint, view.attempt + 1);
+    if (view?.state === 'running') await this.note(ticket, view, view.attempt + 1);
   }
 
   async #read(

@@ -2,7 +2,7 @@
 -- Takes the pieces that hold their results into the batch, marks the lines, counts them; all or nothing, each line once.
 -- KEYS  batch, done (bitmap of lines), output, errors (lists of `name bytes`)
 -- ARGV  token, append (id of this step), outputPiece, errorPiece ('' = none), outputBytes, errorBytes, completed, failed,
---       unrun (of the failed: not run because the batch was over), inputTokens, cachedTokens, outputTokens, reasoningTokens, cursorLine, cursorOffset (all before it is done),
+--       unrun (of the failed: not run because the batch was over), inputTokens, cachedTokens, outputTokens, reasoningTokens, nanoUsd, cursorLine, cursorOffset (all before it is done),
 --       linesPerSecond; rest = numbers of the lines
 -- reply 'appended' | 'twice' (a line is done already; nothing was changed) | 'lost'
 -- cost  O(lines)
@@ -36,6 +36,7 @@ redis.call('HINCRBY', batch, 'inputTokens', inputTokens)
 redis.call('HINCRBY', batch, 'cachedTokens', cachedTokens)
 redis.call('HINCRBY', batch, 'outputTokens', outputTokens)
 redis.call('HINCRBY', batch, 'reasoningTokens', reasoningTokens)
+redis.call('HINCRBY', batch, 'nanoUsd', nanoUsd)
 redis.call('HSET', batch, 'lastAppend', append, 'cursorLine', cursorLine, 'cursorOffset', cursorOffset,
   'linesPerSecond', linesPerSecond)
 return 'appended'

@@ -1,9 +1,9 @@
 import { trace } from '@opentelemetry/api';
 import { InMemorySpanExporter, SimpleSpanProcessor, TracerProvider } from '@opentelemetry/sdk-trace';
 import { afterEach, describe, expect, test } from 'vitest';
+import { otherLabel, ownLabelsMax } from '#shared/telemetry/bounded-labels.ts';
 import { createMetrics } from '#shared/telemetry/metrics.ts';
 import { OperationsServer } from '#shared/telemetry/operations-server.ts';
-import { otherTenants, tenantLabelsMax } from '#shared/telemetry/tenant-labels.ts';
 import { contextOf, inSpan, queueTelemetry, SpanKind } from '#shared/telemetry/tracing.ts';
 
 describe('metrics', () => {
@@ -26,6 +26,7 @@ describe('metrics', () => {
       'ceiling',
       'adopted',
       'why',
+      'model',
     ];
     for (const { name, help, type } of await declared()) {
       expect(name).toMatch(/^sluice_[a-z_]+$/);
@@ -34,7 +35,12 @@ describe('metrics', () => {
       else expect(name).not.toMatch(/_total$/);
       if (String(type) === 'histogram') expect(name).toMatch(/_(?:seconds|bytes|tokens)$/);
     }
-    const { registry, tenantLabel: _label, ...metrics } = createMetrics({ processMetrics: false });
+    const {
+      registry,
+      tenantLabel: _label,
+      modelLabel: _model,
+      ...metrics
+    } = createMetrics({ processMetrics: false });
     expect(registry.getMetricsAsArray()).toHaveLength(Object.keys(metrics).length);
     for (const metric of Object.values(metrics)) {
       const { labelNames } = metric as unknown as { labelNames: string[] };
@@ -44,11 +50,11 @@ describe('metrics', () => {
 
   test('of so many tenants at most each has a series of its own', async () => {
     const { registry, tenantLabel, jobsAccepted } = createMetrics({ processMetrics: false });
-    for (let index = 0; index < 3 * tenantLabelsMax; index++)
+    for (let index = 0; index < 3 * ownLabelsMax; index++)
       jobsAccepted.inc({ tenant: tenantLabel(`tenant ${index}`), pool: 'p' });
     const { values } = await registry.getSingleMetric('sluice_jobs_accepted_total')!.get();
-    expect(values).toHaveLength(tenantLabelsMax + 1);
-    expect(values.find(({ labels }) => labels.tenant === otherTenants)?.value).toBe(2 * tenantLabelsMax);
+    expect(values).toHaveLength(ownLabelsMax + 1);
+    expect(values.find(({ labels }) => labels.tenant === otherLabel)?.value).toBe(2 * ownLabelsMax);
     expect(tenantLabel('tenant 0')).toBe('tenant 0');
   });
 

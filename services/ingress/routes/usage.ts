@@ -1,0 +1,24 @@
+import type { FastifyInstance } from 'fastify';
+import type { ZodTypeProvider } from 'fastify-type-provider-zod';
+import { answerUsage } from '#shared/usage/usage-answer.ts';
+import { usageGroups, usageQuery, usageQueryOf } from '#shared/usage/usage-query.ts';
+import type { IngressParts } from '../ingress-parts.ts';
+
+/** A tenant sees its own usage only, so there is nothing to group by. */
+const ownGroups = usageGroups.filter((name) => name !== 'tenant');
+
+/** What the caller's tenant has used. */
+export function usageRoutes(
+  root: FastifyInstance,
+  parts: Pick<IngressParts, 'redis' | 'settings' | 'clock'>,
+): void {
+  const app = root.withTypeProvider<ZodTypeProvider>();
+  const schema = { tags: ['usage'], security: [{ key: [] }], querystring: usageQuery };
+  app.get('/v1/usage', { schema }, async (request, reply) => {
+    const bounds = { nowMs: parts.clock.nowMs(), daysMax: parts.settings.jobs.usage_retention_days };
+    const query = usageQueryOf(request.query, ownGroups, bounds);
+    const { tenant } = request.identity;
+    const { contentType, body } = await answerUsage(parts.redis, [tenant], query, request.query.format);
+    return reply.header('content-type', contentType).send(body);
+  });
+}
