@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { count, milliseconds } from './setting-types.ts';
 
 /** By what calls are told apart, beside the customer, team or key that a limit stands at. */
 const limitAxes = ['key', 'team', 'user', 'feature', 'provider', 'model', 'route'] as const;
@@ -161,3 +162,43 @@ export const quotaFields = {
     .default([])
     .describe('What may be spent at most. A call holds the most it can cost until it has ended.'),
 };
+
+/** How many calls of one key may wait. */
+export const keyDepthFields = {
+  max_queue_depth: z
+    .number()
+    .int()
+    .min(1)
+    .max(10_000_000)
+    .optional()
+    .describe(
+      'Calls of this key that may wait at once; more are refused with 429. Unset: as many as its customer’s.',
+    ),
+  warn_queue_depth: z
+    .number()
+    .int()
+    .min(1)
+    .max(10_000_000)
+    .optional()
+    .describe(
+      'From this many waiting calls of the key on, answers carry the header `x-sluice-backpressure`.',
+    ),
+};
+
+/** How quotas are kept, for all tenants. */
+export const quotasSchema = z
+  .strictObject({
+    counters_max: count(
+      100_000,
+      1,
+      10_000_000,
+      'Counters of one tenant whose values (users, features, models) its callers choose. A call that would need one more is refused.',
+    ),
+    recheck_ms: milliseconds(
+      30_000,
+      100,
+      3_600_000,
+      'Longest time until a call that waits for a quota is looked at again (grows with each thousand of them); what becomes free wakes it sooner.',
+    ),
+  })
+  .prefault({});

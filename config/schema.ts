@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { batchesSchema } from './batch-schema.ts';
-import { quotaFields } from './limit-schema.ts';
+import { keyDepthFields, quotaFields, quotasSchema } from './limit-schema.ts';
 import { poolSchema } from './pool-schema.ts';
 import { priceFields } from './price-schema.ts';
 import {
@@ -296,6 +296,7 @@ const customerSchema = z.strictObject({
           .string()
           .describe('The virtual key. Empty: made at start and kept in the data folder (`npm start` only).'),
         ...quotaFields,
+        ...keyDepthFields,
       }),
     )
     .min(1)
@@ -345,6 +346,7 @@ export const settingsSchema = z.strictObject({
   redis: redisSchema,
   reload: reloadSchema,
   jobs: jobsSchema,
+  quotas: quotasSchema,
   replies: repliesSchema,
   blobs: blobsSchema,
   batches: batchesSchema,

@@ -1,16 +1,19 @@
 import { createHash } from 'node:crypto';
 import type { Settings } from '#config/schema.ts';
 import type { JobRequest } from '#shared/contracts/job.ts';
-import type { Accepted, JobStore } from '#shared/jobs/job-store.ts';
+import type { Accepted, AcceptOptions, JobStore } from '#shared/jobs/job-store.ts';
 import type { Clock } from '#shared/kernel/clock.ts';
 import { SluiceError } from '#shared/kernel/errors.ts';
 import { newId } from '#shared/kernel/ids.ts';
 import type { PoolQueue } from '#shared/queue/pool-queue.ts';
+import { refusalOf } from '#shared/quotas/refusal.ts';
 import type { Awaited, OutcomeWaiter } from '#shared/results/await-outcome.ts';
 import type { EventFeed, Subscription } from '#shared/results/event-feed.ts';
 import type { Logger } from '#shared/telemetry/logger.ts';
 import type { Metrics } from '#shared/telemetry/metrics.ts';
 import { inSpan, SpanKind, spans } from '#shared/telemetry/tracing.ts';
+import type { Prices } from '#shared/tokens/price.ts';
+import { type CallQuotas, quotaHeaders, quotasOf, type TellQuotas } from './call-quotas.ts';
 import type { StoreGuard } from './store-guard.ts';
 
 export interface AcceptJobParts {
@@ -22,6 +25,7 @@ export interface AcceptJobParts {
   waiter: OutcomeWaiter;
   feed: EventFeed;
   storeGuard: StoreGuard;
+  prices: Prices;
   metrics: Metrics;
   clock: Clock;
   log: Logger;
@@ -39,6 +43,8 @@ export interface Submission {
   deadlineSeconds: number | undefined;
   /** Earliest start, milliseconds since the epoch. */
   runAtMs: number | undefined;
+  /** Hears how the caller's quotas stand, before it is taken in or refused. */
+  tell?: TellQuotas;
 }
 
 export interface AcceptedJob {
@@ -180,24 +186,20 @@ async function acceptOnce(
   follows = false,
 ): Promise<Taken> {
   parts.storeGuard.refuseWhenFull();
-  const accepted = await accept(parts, submission, jobId, waiter, undefined, follows);
+  const quotas = quotasOf(parts, submission.tenant, submission.request);
+  const ask = (goneJob?: string) => accept(parts, submission, quotas, { jobId, waiter, goneJob, follows });
+  const accepted = await ask();
   if (accepted.kind !== 'joined' || (await parts.jobs.view(submission.tenant, accepted.jobId)))
-    return refuseOrTake(parts, submission, accepted);
+    return refuseOrTake(parts, submission, quotas, accepted);
   // The key outlived the record it points to: the key is free again.
-  return refuseOrTake(
-    parts,
-    submission,
-    await accept(parts, submission, jobId, waiter, accepted.jobId, follows),
-  );
+  return refuseOrTake(parts, submission, quotas, await ask(accepted.jobId));
 }
 
 function accept(
   parts: TakeParts,
   submission: Submission,
-  jobId: string,
-  waiter: string | undefined,
-  goneJob: string | undefined,
-  follows: boolean,
+  quotas: CallQuotas,
+  asks: Pick<AcceptOptions, 'jobId' | 'waiter' | 'goneJob' | 'follows'>,
 ): Promise<Accepted> {
   const { settings, jobs } = parts;
   const { tenant, request, idempotencyKey, runAtMs } = submission;
@@ -210,15 +212,14 @@ function accept(
           fingerprint: sha256(`${request.endpoint}\n${request.model}\n${request.body}`),
         };
   return jobs.accept({
+    ...asks,
     tenant,
-    jobId,
     request,
     idempotency,
-    goneJob,
-    waiter,
-    follows,
     runAtMs,
     depthLimit: depthLimitOf(settings, tenant),
+    keyDepthLimit: quotas.keyDepthLimit,
+    quotas: quotas.text,
     deadlineMs: deadlineSeconds * 1_000,
   });
 }
@@ -234,9 +235,11 @@ const sha256 = (text: string) => createHash('sha256').update(text).digest('hex')
 
 function refuseOrTake(
   { settings, metrics }: TakeParts,
-  { tenant, request }: Submission,
+  { tenant, request, tell }: Submission,
+  quotas: CallQuotas,
   accepted: Accepted,
 ): Taken {
+  tell?.(quotaHeaders(settings, tenant, request, quotas, accepted));
   switch (accepted.kind) {
     case 'accepted':
       metrics.jobsAccepted.inc({
@@ -248,10 +251,14 @@ function refuseOrTake(
       return accepted;
     case 'mismatch':
       throw new SluiceError('idempotency_mismatch', { fields: { job: accepted.jobId } });
+    case 'limited':
+    case 'too_large':
+    case 'crowded':
+      throw refusalOf(quotas.charges, accepted);
     case 'queue_full': {
-      const limit = depthLimitOf(settings, tenant);
+      const limit = accepted.ofKey ? quotas.keyDepthLimit! : depthLimitOf(settings, tenant);
       throw new SluiceError('queue_full', {
-        fields: { axis: 'tenant', current: accepted.depth, limit },
+        fields: { axis: accepted.ofKey ? 'key' : 'tenant', current: accepted.depth, limit },
         retryAfterMs: queueFullRetryAfterMs,
       });
     }
@@ -265,9 +272,9 @@ function refuseOrTake(
 async function enqueue(
   { queueOf, clock, log }: TakeParts,
   { tenant, request, runAtMs }: Submission,
-  { jobId, deadlineMs }: Extract<Accepted, { kind: 'accepted' }>,
+  { jobId, deadlineMs, waitMs = 0 }: Extract<Accepted, { kind: 'accepted' }>,
 ): Promise<void> {
-  const delayMs = Math.max(0, (runAtMs ?? 0) - clock.nowMs());
+  const delayMs = Math.max(waitMs, (runAtMs ?? 0) - clock.nowMs());
   try {
     await queueOf(request.provider, request.pool)!.enqueue(
       { tenant, job: jobId },

@@ -27,7 +27,9 @@ import { queueTelemetry } from '#shared/telemetry/tracing.ts';
 import { SocketTickets } from '#shared/tenants/socket-tickets.ts';
 import { VirtualKeys } from '#shared/tenants/virtual-keys.ts';
 import { LearnedEstimates } from '#shared/tokens/learned-estimates.ts';
+import { Prices } from '#shared/tokens/price.ts';
 import { openBatches } from './batches/open-batches.ts';
+import { tellQuotasEverywhere } from './call-quotas.ts';
 import type { IngressParts } from './ingress-parts.ts';
 import { ModelTable } from './model-table.ts';
 import { answerBrokenHttp, answerErrors, answerUnroutable } from './plugins/answer-errors.ts';
@@ -170,9 +172,8 @@ async function buildParts(
     waiter: replies.waiter,
     feed: replies.feed,
     storeGuard,
-    metrics,
-    clock,
-    log,
+    prices: new Prices(live, clock),
+    ...{ metrics, clock, log },
     tickets: new SocketTickets(redis, settings.sockets.ticket_ms),
     files: new FileStore(redis),
     batches: new BatchStore(redis),
@@ -224,6 +225,7 @@ async function buildHttp(
   healthRoutes(app, probe);
   await app.register(async (authenticated) => {
     authenticate(authenticated, virtualKeys);
+    tellQuotasEverywhere(authenticated, parts);
     callRoutes(authenticated, parts);
     batchRoutes(authenticated, parts);
     jobRoutes(authenticated, parts);

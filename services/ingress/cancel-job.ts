@@ -2,6 +2,7 @@ import type { Settings } from '#config/schema.ts';
 import type { TerminalState } from '#shared/contracts/job.ts';
 import { errorSettlement } from '#shared/jobs/error-settlement.ts';
 import type { JobStore } from '#shared/jobs/job-store.ts';
+import { wakeWaiting } from '#shared/jobs/wake-waiting.ts';
 import { SluiceError } from '#shared/kernel/errors.ts';
 import type { PoolQueue } from '#shared/queue/pool-queue.ts';
 import type { RedisConnection } from '#shared/redis/connection.ts';
@@ -52,5 +53,11 @@ export async function cancelWaiting(
   await queueOf(job.provider, job.pool)
     ?.remove(jobId)
     .catch(() => undefined);
+  if (settled.woken.length > 0)
+    await wakeWaiting(
+      { jobs, queueOf: ({ provider, pool }) => queueOf(provider, pool) },
+      tenant,
+      settled.woken,
+    ).catch(() => undefined);
   return true;
 }

@@ -3,6 +3,7 @@ import { openBlobs } from '#shared/blobs/open-blobs.ts';
 import { PayloadBlobs } from '#shared/blobs/payload-blobs.ts';
 import { recordLifeMs } from '#shared/jobs/job-record.ts';
 import { JobStore } from '#shared/jobs/job-store.ts';
+import { wakeWaiting } from '#shared/jobs/wake-waiting.ts';
 import type { Clock } from '#shared/kernel/clock.ts';
 import { describeError } from '#shared/kernel/errors.ts';
 import { newId } from '#shared/kernel/ids.ts';
@@ -80,7 +81,8 @@ async function buildServices(
   const subscriber = openRedis(redisUrl, settings.redis, 'blocking', `${workerId}-cancel`);
   const connections = openConnections([redis, queueRedis, subscriber], settings.redis, log);
   const telemetry = await queueTelemetry(settings.telemetry);
-  const { eventLog, prices, ...storing } = await openStoring(options, redis);
+  const queues = new PoolQueues({ live, connection: redis, clock, telemetry });
+  const { eventLog, prices, ...storing } = await openStoring(options, redis, queues);
   const { jobs, settler } = storing;
   const onError = (part: string) => (error: unknown) => {
     metrics.backgroundErrors.inc({ part });
@@ -98,7 +100,6 @@ async function buildServices(
   });
   const suspects = new SuspectPlace();
   const streams = streamedAttempts(options, redis, eventLog, onError('streams'));
-  const queues = new PoolQueues({ live, connection: redis, clock, telemetry });
   const shared = { workerId, ...storing, leases, suspects, streams, metrics, clock };
   const news = new PoolNews(subscriber, onError('pool news'));
   const pools = new ServePools({
@@ -133,7 +134,11 @@ async function buildServices(
 }
 
 /** The records of jobs, their large bodies, how both are asked again, and what is written at the end of a job. */
-async function openStoring({ live, clock, metrics, log }: WorkerAppOptions, redis: RedisConnection) {
+async function openStoring(
+  { live, clock, metrics, log }: WorkerAppOptions,
+  redis: RedisConnection,
+  queues: PoolQueues,
+) {
   const prices = new Prices(live, clock);
   const { jobs: settings, payloads, workers, replies, ...rest } = live.current;
   const large = new PayloadBlobs(await openBlobs(rest), payloads.inline_max_bytes);
@@ -146,8 +151,10 @@ async function openStoring({ live, clock, metrics, log }: WorkerAppOptions, redi
     ...{ log: eventLog, jobs, redis, storeRetry, prices },
     settings: rest.streams,
   });
+  const wake = (tenant: string, jobIds: readonly string[]) =>
+    wakeWaiting({ jobs, queueOf: (id) => queues.of(id) }, tenant, jobIds);
   const settler = new OutcomeSettler({
-    ...{ jobs, redis, prices, metrics, log, storeRetry, storedBodies, replies },
+    ...{ jobs, redis, prices, metrics, log, storeRetry, storedBodies, replies, wake },
   });
   return { jobs, storeRetry, storedBodies, lost, eventLog, prices, settler };
 }

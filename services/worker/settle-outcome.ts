@@ -51,6 +51,8 @@ export interface OutcomeSettlerOptions {
   prices: Prices;
   metrics: Metrics;
   log: Logger;
+  /** Has jobs looked at that waited for a quota of which something is free now. */
+  wake: (tenant: string, jobIds: readonly string[]) => Promise<void>;
 }
 
 export interface FinishedAttempt {
@@ -119,7 +121,11 @@ export class OutcomeSettler {
     const { jobs, storeRetry } = this.#options;
     const settled = await storeRetry.run(() => jobs.settle(settlement));
     if (settled.kind !== 'settled') return settled.kind !== 'running';
-    const { metrics, redis, replies, log } = this.#options;
+    const { metrics, redis, replies, log, wake } = this.#options;
+    if (settled.woken.length > 0)
+      wake(settlement.tenant, settled.woken).catch((error: unknown) => {
+        log.warn({ reason: String(error) }, 'jobs that wait for a quota were not woken');
+      });
     const { state, usage } = settlement;
     const tenant = metrics.tenantLabel(settlement.tenant);
     const pool = `${id.provider}/${id.pool}`;

@@ -7,11 +7,12 @@ export function errorBody(dialect: Dialect, error: SluiceError, id: string): str
   if (dialect === 'anthropic') {
     return JSON.stringify({
       type: 'error',
-      error: { type: anthropicType, message: error.message, code: error.code },
+      error: { type: anthropicType, message: error.message, code: error.code, ...extras(error) },
       request_id: id,
     });
   }
   return JSON.stringify({
+    ...outerExtras(error),
     error: { message: error.message, type, param: error.param ?? null, code: error.code, ...extras(error) },
   });
 }
@@ -37,6 +38,11 @@ function wrapError(endpoint: Endpoint, body: string): string {
   if (endpoint !== '/v1/responses') return `data: ${body}\n\n`;
   const { error } = JSON.parse(body) as { error?: object };
   return `event: error\ndata: ${JSON.stringify({ type: 'error', ...error, error })}\n\n`;
+}
+
+/** Where clients of other gateways look for the kind of a 429. */
+function outerExtras({ code, entry: { status } }: SluiceError): Record<string, unknown> {
+  return status === 429 ? { type: code, status_code: status } : {};
 }
 
 /** What a 429 of ours adds: how much there is, how much is used, and when to come back. */

@@ -1,15 +1,10 @@
 import type { JobSettings } from '#config/schema.ts';
-import {
-  type Attempt,
-  isTerminal,
-  type JobRequest,
-  type JobState,
-  type TerminalState,
-} from '#shared/contracts/job.ts';
+import { type Attempt, isTerminal, type JobState, type TerminalState } from '#shared/contracts/job.ts';
 import type { Outcome } from '#shared/contracts/outcome.ts';
 import { type RedisConnection, storeError } from '#shared/redis/connection.ts';
 import { keys } from '#shared/redis/keys.ts';
 import { runScript } from '#shared/redis/script.ts';
+import { type Accepted, type AcceptOptions, acceptedOf } from './accepted.ts';
 import { JobBodies, type LargeBodies } from './job-bodies.ts';
 import {
   type BegunJob,
@@ -25,41 +20,9 @@ import * as scripts from './scripts.ts';
 import { type Settled, type Settlement, settleJob } from './settle-job.ts';
 import { outcomeFields, outcomeOf } from './stored-outcome.ts';
 
+export type { Accepted, AcceptOptions } from './accepted.ts';
 export type { BegunJob } from './job-record.ts';
 export type { Settled, Settlement } from './settle-job.ts';
-
-/**
- * The job records: the truth about every accepted call.
- *
- *   (none) ──accept──▶ queued ──begin──▶ running ──settle──▶ succeeded | failed | cancelled | outcome_unknown
- *                       │  ▲                │
- *                       │  └────abandon─────┘
- *                       └──settle (only waiting)──▶ cancelled | expired
- *
- * Every step is one script on the tenant's slot and may be sent again without harm.
- */
-export interface AcceptOptions {
-  tenant: string;
-  jobId: string;
-  request: JobRequest;
-  idempotency: { keyHash: string; fingerprint: string } | undefined;
-  /** Holder of the idempotency key whose record was found gone by an earlier try. */
-  goneJob: string | undefined;
-  /** Ingress that awaits the job, if any. */
-  waiter: string | undefined;
-  /** Whether that ingress follows the job's events too. */
-  follows?: boolean;
-  depthLimit: number;
-  /** From now, milliseconds. */
-  deadlineMs: number;
-  runAtMs: number | undefined;
-}
-
-export type Accepted =
-  | { kind: 'accepted'; jobId: string; deadlineMs: number }
-  | { kind: 'joined'; jobId: string }
-  | { kind: 'mismatch'; jobId: string }
-  | { kind: 'queue_full'; depth: number };
 
 export interface BeginOptions {
   tenant: string;
@@ -96,6 +59,16 @@ export interface JobStoreOptions {
   retentionSecondsOf?: (tenant: string) => number | undefined;
 }
 
+/**
+ * The job records: the truth about every accepted call.
+ *
+ *   (none) ──accept──▶ queued ──begin──▶ running ──settle──▶ succeeded | failed | cancelled | outcome_unknown
+ *                       │  ▲                │
+ *                       │  └────abandon─────┘
+ *                       └──settle (only waiting)──▶ cancelled | expired
+ *
+ * Every step is one script on the tenant's slot and may be sent again without harm.
+ */
 export class JobStore {
   readonly #redis: RedisConnection;
   readonly #settings: JobSettings;
@@ -116,13 +89,14 @@ export class JobStore {
     const { tenant, jobId, idempotency } = options;
     await this.#registerTenant(tenant);
     const blob = await this.bodies.keep(tenant, jobId, 'request', options.request.body);
-    const [kind, detail, latestMs] = await runScript(this.#redis, scripts.acceptScript, {
+    const reply = await runScript(this.#redis, scripts.acceptScript, {
       keys: {
         record: keys.job(tenant, jobId),
         idempotency: keys.idempotency(tenant, idempotency?.keyHash ?? 'none'),
         jobs: keys.jobs(tenant),
         open: keys.open(tenant),
         depth: keys.depth(tenant),
+        quota: keys.quota(tenant),
       },
       args: {
         suppliedNowMs: this.#suppliedNowMs(),
@@ -134,15 +108,18 @@ export class JobStore {
         depthLimit: options.depthLimit,
         deadlineMs: options.deadlineMs,
         firstLookMs: this.#settings.sweep_first_ms,
+        runAtMs: options.runAtMs ?? '',
+        quotaText: options.quotas ?? '',
+        depthKey: options.keyDepthLimit === undefined ? '' : options.request.axes.key,
+        keyDepthLimit: options.keyDepthLimit ?? '',
       },
       rest: [
         ...requestFields(options.request, options.runAtMs, blob),
         ...(options.follows ? ['followers', options.waiter ?? ''] : []),
       ],
     });
-    if (blob && kind !== 'accepted') this.bodies.drop(tenant, blob);
-    if (kind === 'queue_full') return { kind, depth: detail };
-    return kind === 'accepted' ? { kind, jobId: detail, deadlineMs: latestMs } : { kind, jobId: detail };
+    if (blob && reply[0] !== 'accepted') this.bodies.drop(tenant, blob);
+    return acceptedOf(reply);
   }
 
   /** The sweeper finds a tenant's jobs only if it knows the tenant, so this comes before the first accept. */
@@ -176,9 +153,10 @@ export class JobStore {
   async begin(options: BeginOptions): Promise<Begun> {
     const { tenant, jobId } = options;
     const [kind, first, nowMs, ...values] = await runScript(this.#redis, scripts.beginScript, {
-      keys: { record: keys.job(tenant, jobId), depth: keys.depth(tenant) },
+      keys: this.#waitingKeys(tenant, jobId),
       args: {
         suppliedNowMs: this.#suppliedNowMs(),
+        jobId,
         token: options.token,
         owner: options.owner,
         leaseMs: this.#settings.lease_ms,
@@ -204,7 +182,7 @@ export class JobStore {
   /** Gives the lease back, if the token still has it; may be sent again. */
   async abandon(tenant: string, jobId: string, token: string, abandoned: Abandoned): Promise<void> {
     await runScript(this.#redis, scripts.abandonScript, {
-      keys: { record: keys.job(tenant, jobId), depth: keys.depth(tenant) },
+      keys: this.#waitingKeys(tenant, jobId),
       args: {
         suppliedNowMs: this.#suppliedNowMs(),
         token,
@@ -219,7 +197,7 @@ export class JobStore {
   /** Undoes a begin of which nothing was sent, if the token still has the lease; may be sent again. */
   async giveBack(tenant: string, jobId: string, token: string): Promise<void> {
     await runScript(this.#redis, scripts.giveBackScript, {
-      keys: { record: keys.job(tenant, jobId), depth: keys.depth(tenant) },
+      keys: this.#waitingKeys(tenant, jobId),
       args: { token },
     });
   }
@@ -319,6 +297,10 @@ export class JobStore {
       if (gone.length > 0) dropped += await this.#ask(this.#redis.zrem(jobs, ...gone));
       if (gone.length < batch) return dropped;
     }
+  }
+
+  #waitingKeys(tenant: string, jobId: string) {
+    return { record: keys.job(tenant, jobId), depth: keys.depth(tenant), quota: keys.quota(tenant) };
   }
 
   /** Every command here may meet a Redis that is away; callers see one catalogued error. */

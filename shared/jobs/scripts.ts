@@ -3,12 +3,15 @@ import { terminalStates } from '#shared/contracts/job.ts';
 import { defineScript } from '#shared/redis/script.ts';
 
 const lua = (file: string) => new URL(`./lua/${file}`, import.meta.url);
+const countWaiting = lua('includes/count-waiting.lua');
+const quotas = new URL('../quotas/lua/includes/quotas.lua', import.meta.url);
 const text = z.string();
 const number = z.number();
 
 export const acceptScript = defineScript({
   file: lua('accept.lua'),
-  keys: ['record', 'idempotency', 'jobs', 'open', 'depth'],
+  includes: [countWaiting, quotas],
+  keys: ['record', 'idempotency', 'jobs', 'open', 'depth', 'quota'],
   args: [
     'suppliedNowMs',
     'jobId',
@@ -19,11 +22,19 @@ export const acceptScript = defineScript({
     'depthLimit',
     'deadlineMs',
     'firstLookMs',
+    'runAtMs',
+    'quotaText',
+    'depthKey',
+    'keyDepthLimit',
   ],
   reply: z.union([
-    z.tuple([z.literal('accepted'), text, number]),
+    z.tuple([z.literal('accepted'), text, number], z.coerce.number()),
     z.tuple([z.enum(['joined', 'mismatch']), text]),
-    z.tuple([z.literal('queue_full'), number]),
+    z.tuple([z.literal('queue_full'), number, number]),
+    z.tuple(
+      [z.enum(['limited', 'too_large', 'crowded']), number, z.coerce.number(), number],
+      z.coerce.number(),
+    ),
   ]),
 });
 
@@ -43,8 +54,9 @@ export const leaveScript = defineScript({
 
 export const beginScript = defineScript({
   file: lua('begin.lua'),
-  keys: ['record', 'depth'],
-  args: ['suppliedNowMs', 'token', 'owner', 'leaseMs', 'mayTakeOver', 'crashesMax', 'mayRunSuspect'],
+  includes: [countWaiting, quotas],
+  keys: ['record', 'depth', 'quota'],
+  args: ['suppliedNowMs', 'jobId', 'token', 'owner', 'leaseMs', 'mayTakeOver', 'crashesMax', 'mayRunSuspect'],
   reply: z.union([
     z.tuple([z.literal('begun'), number, number], text),
     z.tuple([z.enum(['busy', 'early', 'crashed']), number]),
@@ -63,7 +75,8 @@ export const heartbeatScript = defineScript({
 
 export const abandonScript = defineScript({
   file: lua('abandon.lua'),
-  keys: ['record', 'depth'],
+  includes: [countWaiting],
+  keys: ['record', 'depth', 'quota'],
   args: ['suppliedNowMs', 'token', 'attemptRow', 'refusal', 'waitReason', 'delayMs'],
   reply: z.enum(['abandoned', 'lost']),
   allowOutOfMemory: true,
@@ -71,7 +84,8 @@ export const abandonScript = defineScript({
 
 export const giveBackScript = defineScript({
   file: lua('give-back.lua'),
-  keys: ['record', 'depth'],
+  includes: [countWaiting],
+  keys: ['record', 'depth', 'quota'],
   args: ['token'],
   reply: z.enum(['given', 'lost']),
   allowOutOfMemory: true,
@@ -87,7 +101,19 @@ export const noteLostScript = defineScript({
 
 export const settleScript = defineScript({
   file: lua('settle.lua'),
-  keys: ['record', 'open', 'depth', 'ledger', 'learned', 'outbox', 'message', 'subscriptions', 'usagePrefix'],
+  includes: [countWaiting, quotas],
+  keys: [
+    'record',
+    'open',
+    'depth',
+    'ledger',
+    'learned',
+    'outbox',
+    'message',
+    'subscriptions',
+    'usagePrefix',
+    'quota',
+  ],
   args: [
     'suppliedNowMs',
     'jobId',
@@ -119,7 +145,7 @@ export const settleScript = defineScript({
     'learnedMax',
   ],
   reply: z.union([
-    z.tuple([z.literal('settled'), text]),
+    z.tuple([z.literal('settled'), text], text),
     z.tuple([z.literal('already'), z.enum(terminalStates)]),
     z.tuple([z.literal('running'), text]),
     z.tuple([z.literal('gone')]),

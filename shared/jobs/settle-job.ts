@@ -28,7 +28,8 @@ export interface Settlement {
 }
 
 export type Settled =
-  | { kind: 'settled'; waiters: string[] }
+  /** `woken`: jobs that stand first in the line of a quota of which something is free now. */
+  | { kind: 'settled'; waiters: string[]; woken: string[] }
   | { kind: 'already'; state: TerminalState }
   | { kind: 'running'; owner: string }
   | { kind: 'gone' };
@@ -54,7 +55,7 @@ export async function settleJob(
   const head: StoredHead = bodyBlob === undefined ? settlement.head : { ...settlement.head, bodyBlob };
   const messageId = messageIdOf(head.job);
   if (bodyBlob !== undefined) await bodies.noteEnd(tenant, bodyBlob, retentionMs);
-  const [kind, detail] = await runScript(redis, settleScript, {
+  const [kind, detail, ...woken] = await runScript(redis, settleScript, {
     keys: {
       record: keys.job(tenant, head.job),
       open: keys.open(tenant),
@@ -65,6 +66,7 @@ export async function settleJob(
       message: keys.webhookMessage(tenant, messageId),
       subscriptions: keys.webhookSubscriptions(tenant),
       usagePrefix: keys.usage(tenant),
+      quota: keys.quota(tenant),
     },
     args: {
       suppliedNowMs,
@@ -87,7 +89,7 @@ export async function settleJob(
   });
   if (requestBlob !== undefined && (kind === 'settled' || kind === 'already'))
     bodies.drop(tenant, requestBlob);
-  if (kind === 'settled') return { kind, waiters: detail!.split(' ').filter(Boolean) };
+  if (kind === 'settled') return { kind, waiters: detail!.split(' ').filter(Boolean), woken };
   if (kind === 'running') return { kind, owner: detail! };
   if (kind === 'already') return { kind, state: detail as TerminalState };
   return { kind };

@@ -24,6 +24,12 @@ const unavailable = {
   anthropicType: 'overloaded_error',
   retryable: true,
 } as const;
+const rateLimited = {
+  status: 429,
+  type: 'rate_limit_error',
+  anthropicType: 'rate_limit_error',
+  retryable: true,
+} as const;
 const upstream = { status: 502, type: 'server_error', anthropicType: 'api_error', retryable: true } as const;
 
 /** Every error of Sluice, once. Nothing internal is written here: the sentences go to callers. */
@@ -146,10 +152,7 @@ export const errorCatalog = {
     sentence: 'The batch {batch} is already {status}.',
   },
   too_many_batches: {
-    status: 429,
-    type: 'rate_limit_error',
-    anthropicType: 'rate_limit_error',
-    retryable: true,
+    ...rateLimited,
     sentence: 'This tenant already has {current} of {limit} batches that have not ended.',
   },
   file_in_use: {
@@ -186,12 +189,33 @@ export const errorCatalog = {
     sentence:
       'The call needs about {tokens} tokens, more than the provider ever allows in one window for {pool}. Make it smaller.',
   },
+  request_exceeds_limit: {
+    ...badRequest,
+    sentence:
+      'The call may need {needed} {dimension}, more than the {limit} that its {axis} may ever use at once. Make it smaller, or lower its maximum of output tokens.',
+  },
+  request_limited: {
+    ...rateLimited,
+    sentence: 'The {axis} has made {current} of {limit} calls in {window_seconds} s.',
+  },
+  token_limited: {
+    ...rateLimited,
+    sentence:
+      'The {axis} has {current} of {limit} {dimension} in {window_seconds} s in use, and this call may need {needed}.',
+  },
+  rate_limited: { ...rateLimited, sentence: 'The {axis} already has {current} of {limit} calls under way.' },
+  budget_exceeded: {
+    ...rateLimited,
+    sentence:
+      'The {axis} has spent or set aside {current} of {limit} USD in {window_seconds} s, and this call may cost {needed}.',
+  },
+  too_many_counters: {
+    ...rateLimited,
+    sentence: 'Too many values of {axis} are counted at present: {current}.',
+  },
   queue_full: {
-    status: 429,
-    type: 'rate_limit_error',
-    anthropicType: 'rate_limit_error',
-    retryable: true,
-    sentence: 'The queue of this tenant is full: {current} of {limit} calls are waiting.',
+    ...rateLimited,
+    sentence: 'The queue of this {axis} is full: {current} of {limit} calls are waiting.',
   },
   price_unknown: {
     ...badRequest,

@@ -119,6 +119,13 @@ export class PoolQueue implements Service {
     return this.#ask(this.#queue.getJobState(jobId));
   }
 
+  /** Has a ticket that was to come back later come back now; nothing happens to any other. */
+  async promote(jobId: string): Promise<void> {
+    const wasDelayed = (await this.state(jobId)) === 'delayed';
+    // Somebody else may promote it at the same time.
+    if (wasDelayed) await this.#ask(this.#queue.getBackend().promote(jobId)).catch(() => undefined);
+  }
+
   /** Takes the ticket out of the queue; false while a worker holds it. */
   async remove(jobId: string): Promise<boolean> {
     return (await this.#ask(this.#queue.remove(jobId))) === 1;

@@ -10,8 +10,8 @@ export interface CountedCall {
   /** Undefined when it is not a call yet: limits that depend on it are left out. */
   place: { provider: string; model: string } | undefined;
   tokens: TokenEstimate;
-  /** The most it may cost; undefined when no price is known. */
-  worstNanoUsd: number | undefined;
+  /** The most it may cost, billionths of a USD; undefined when no price is known. Asked only where a budget counts it. */
+  price: () => number | undefined;
 }
 
 /** One counter that a call is charged to, with what is reserved of it. */
@@ -22,7 +22,40 @@ export interface Charge {
   cost: number;
 }
 
-function costOf(dimension: Dimension, { tokens, worstNanoUsd = 0 }: CountedCall): number {
+/** How far a counter is used. */
+export interface Counted {
+  used: number;
+  /** Until all of it is free again, milliseconds. */
+  resetMs: number;
+}
+
+/** Pairs of amount and time, as the scripts reply them. */
+export function countedOf(numbers: readonly number[]): Counted[] {
+  return numbers.flatMap((used, index) =>
+    index % 2 === 0 ? [{ used, resetMs: numbers[index + 1] ?? 0 }] : [],
+  );
+}
+
+/** Charges as the scripts read them. */
+export function encodeCharges(charges: readonly Charge[], settings: Settings['quotas']): string | undefined {
+  if (charges.length === 0) return undefined;
+  const rows = charges.map(
+    ({ limit: { counting, dimension, limit, windowMs, detail, full, spread }, counter, cost }) => [
+      counter,
+      counting,
+      dimension,
+      limit,
+      cost,
+      windowMs,
+      detail,
+      full,
+      spread,
+    ],
+  );
+  return JSON.stringify([settings.counters_max, settings.recheck_ms, rows]);
+}
+
+function costOf(dimension: Dimension, { tokens, price }: CountedCall): number | undefined {
   const output = Math.max(tokens.output, tokens.max);
   switch (dimension) {
     case 'requests':
@@ -35,7 +68,7 @@ function costOf(dimension: Dimension, { tokens, worstNanoUsd = 0 }: CountedCall)
     case 'output_tokens':
       return output;
     case 'nano_usd':
-      return worstNanoUsd;
+      return price();
   }
 }
 
@@ -47,7 +80,10 @@ function chargeOf(limit: PreparedLimit, values: Values, call: CountedCall): Char
   if (!call.place && !limit.per.every(isPlaced)) return undefined;
   const own = limit.per.map((axis) => values[axis] ?? '');
   const counter = own.length === 0 ? limit.id : `${limit.id}:${digest(own)}`;
-  return { limit, counter, cost: costOf(limit.dimension, call) };
+  const cost = costOf(limit.dimension, call);
+  if (cost === undefined && limit.unpriced === 'refuse')
+    throw new SluiceError('price_unknown', { fields: { model: call.place!.model }, param: 'model' });
+  return { limit, counter, cost: cost ?? 0 };
 }
 
 const digest = (values: readonly string[]) =>
@@ -74,10 +110,5 @@ export function chargesOf(customers: Settings['customers'], tenant: string, call
   const limits = limitsFor(customers, tenant, call.axes);
   if (limits.length === 0) return [];
   const values: Values = { ...call.axes, ...call.place };
-  const charges = limits.flatMap((limit) => chargeOf(limit, values, call) ?? []);
-  const unpriced = call.place !== undefined && call.worstNanoUsd === undefined;
-  const isUnknown = ({ limit }: Charge) => limit.dimension === 'nano_usd' && limit.unpriced === 'refuse';
-  if (unpriced && charges.some(isUnknown))
-    throw new SluiceError('price_unknown', { fields: { model: call.place!.model }, param: 'model' });
-  return charges;
+  return limits.flatMap((limit) => chargeOf(limit, values, call) ?? []);
 }

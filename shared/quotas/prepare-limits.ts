@@ -33,6 +33,8 @@ export interface PreparedLimit {
   dimension: Dimension;
   counting: Counting;
   limit: number;
+  /** The most that may be used at once: the limit, or the burst of a bucket. */
+  capacity: number;
   windowMs: number;
   /** Length of a slot, burst of a bucket, or unit of the calendar. */
   detail: number | string;
@@ -110,6 +112,7 @@ function prepare(
     per,
     spread: per.some((axis) => chosenByCallers.includes(axis)),
     match: matchOf(match),
+    capacity: counting === 'bucket' ? burst : counts.limit,
     windowMs: windowMsOf(window),
     detail: detailOf(counting, window, burst),
   };

@@ -15,6 +15,8 @@ export const keys = {
   open: (tenant: string) => `sl:{${tenant}}:open`,
   /** Counter: jobs of the tenant that wait. */
   depth: (tenant: string) => `sl:{${tenant}}:depth`,
+  /** Prefix of what is counted for the tenant's quotas, see quotas.lua. */
+  quota: (tenant: string) => `sl:{${tenant}}:quota:`,
   /** Hash of `provider/model` to what its calls taught: how the tenant's next calls are reckoned. */
   learned: (tenant: string) => `sl:{${tenant}}:learned`,
   /** Stream: ledger rows. */

@@ -9,6 +9,8 @@ type Value = string | number | Buffer;
 interface ScriptDefinition<Key extends string, Arg extends string, Reply> {
   /** The Lua file; its head says what the script grants, and what it costs. */
   file: URL;
+  /** Lua files that stand before it: local functions that several scripts use. They see its keys, arguments and clock. */
+  includes?: readonly URL[];
   /** Names of the keys, in order; each is a local of the same name in Lua. */
   keys: readonly Key[];
   /** Names of the arguments, in order; each is a local of the same name in Lua. Further ones are in `rest`. */
@@ -54,7 +56,8 @@ export function defineScript<Key extends string, Arg extends string, Reply>(
   ].join('\n');
   const clock = (args as readonly string[]).includes('suppliedNowMs') ? nowPrelude : '';
   const shebang = `#!lua${definition.allowOutOfMemory ? ' flags=allow-oom' : ''}\n`;
-  const text = `${shebang}${locals}\n${clock}${readFileSync(definition.file, 'utf8')}`;
+  const files = [...(definition.includes ?? []), definition.file];
+  const text = `${shebang}${locals}\n${clock}${files.map((file) => readFileSync(file, 'utf8')).join('')}`;
   const name = definition.file.pathname.split('/').at(-1)!.replace('.lua', '');
   return { name, text, sha1: createHash('sha1').update(text).digest('hex'), keys, args, reply };
 }

@@ -17,6 +17,8 @@ import { LineMistake, type LineRequest, type LineRules, readLine } from './read-
 /** Accepts under way at once: more would wait for each other past the command time-out. */
 const acceptsAtOnce = 32;
 const acceptPauseMs = 1_000;
+/** A quota may be full for days; the batch may be cancelled or expire meanwhile. */
+const acceptPauseMaxMs = 10_000;
 const isDone = (done: Buffer, line: number) => ((done[line >> 3] ?? 0) & (0x80 >> (line & 7))) !== 0;
 
 /** Reads the input of one batch and runs its lines as jobs, a bounded number at a time. */
@@ -180,7 +182,8 @@ export class LineRunner {
           return undefined;
         }
         mayExist ||= error.code === 'store_unavailable';
-        await clock.sleep(error.retryAfterMs ?? acceptPauseMs, this.#lease.lost);
+        const pauseMs = Math.min(error.retryAfterMs ?? acceptPauseMs, acceptPauseMaxMs);
+        await clock.sleep(pauseMs, this.#lease.lost);
       }
     }
     return undefined;

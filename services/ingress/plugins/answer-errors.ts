@@ -17,6 +17,12 @@ function shapeOf(request: FastifyRequest): Shape {
   return ownRoutes.some((route) => request.url.startsWith(route)) ? 'problem' : 'openai';
 }
 
+/** SDKs wait no longer than this by themselves; asked for more patience they come back at once, for nothing. */
+const sdkPatienceMs = 60_000;
+
+const isWorthRetrying = ({ entry, retryAfterMs = 0 }: SluiceError) =>
+  entry.retryable && retryAfterMs < sdkPatienceMs;
+
 function send(reply: FastifyReply, request: FastifyRequest, error: SluiceError): FastifyReply {
   const shape = shapeOf(request);
   if (error.retryAfterMs !== undefined) {
@@ -24,7 +30,7 @@ function send(reply: FastifyReply, request: FastifyRequest, error: SluiceError):
     reply.header('retry-after-ms', String(error.retryAfterMs));
   }
   reply
-    .header('x-should-retry', String(error.entry.retryable))
+    .header('x-should-retry', String(isWorthRetrying(error)))
     .header('x-request-id', request.id)
     .code(error.entry.status);
   if (shape === 'problem') return reply.type('application/problem+json').send(problemBody(error, request.id));

@@ -6,6 +6,7 @@ import { acceptAwaitedJob, acceptFollowedJob, acceptJob, type Submission } from 
 import { readAxes } from '../call-axes.ts';
 import { callBodies, readCall } from '../call-body.ts';
 import { type CallOptions, readCallOptions, readPassedHeaders } from '../call-options.ts';
+import { tellBy } from '../call-quotas.ts';
 import { cancelJob } from '../cancel-job.ts';
 import { checkWebhook } from '../check-webhook.ts';
 import type { IngressParts } from '../ingress-parts.ts';
@@ -52,6 +53,7 @@ async function answerCall(
     idempotencyKey: options.idempotencyKey,
     deadlineSeconds: options.deadlineSeconds,
     runAtMs: options.runAtMs,
+    tell: tellBy(reply),
   };
   if (options.door.applied) reply.header('preference-applied', options.door.applied);
   if (options.door.kind === 'deferred') {

@@ -10,6 +10,7 @@ import { acceptJob, joinJob, leaveJob, type Submission } from '../accept-job.ts'
 import { readAxes } from '../call-axes.ts';
 import { invalidRequest, readCall } from '../call-body.ts';
 import { readDoor, readIdempotencyKey, readPriority, readRunAt } from '../call-options.ts';
+import { type TellQuotas, tellBy } from '../call-quotas.ts';
 import { cancelJob } from '../cancel-job.ts';
 import { checkWebhook } from '../check-webhook.ts';
 import type { IngressParts } from '../ingress-parts.ts';
@@ -130,6 +131,7 @@ async function submitJobs(
       readAxes(request),
       request.body,
       request.headers['idempotency-key'] as string | undefined,
+      tellBy(reply),
     );
     return sendJob(parts, request, reply, 202, jobId);
   }
@@ -167,6 +169,7 @@ export async function submitJob(
   axes: CallAxes,
   body: unknown,
   keyHeader: string | undefined,
+  tell?: TellQuotas,
 ): Promise<string> {
   const parsed = jobSubmission.safeParse(body);
   if (!parsed.success) throw invalidRequest(parsed.error);
@@ -191,6 +194,7 @@ export async function submitJob(
     idempotencyKey: fieldKey ?? readIdempotencyKey(keyHeader),
     deadlineSeconds: deadline_seconds,
     runAtMs: readRunAt(run_at === undefined ? undefined : String(run_at), 'run_at', latestMs, 'body'),
+    ...(tell ? { tell } : {}),
   };
   return (await acceptJob(parts, submission)).jobId;
 }

@@ -1,9 +1,13 @@
--- accept: makes the record of a job durable, once. Grants a place among the tenant's waiting jobs.
--- KEYS  record, idempotency (any key of the tenant when there is none), jobs, open, depth
+-- accept: makes the record of a job durable, once. Grants a place among the tenant's waiting jobs, and charges its quotas.
+-- KEYS  record, idempotency (any key of the tenant when there is none), jobs, open, depth, quota
 -- ARGV  jobId, fingerprint ('' = no Idempotency-Key), idempotencyMs, goneJob (holder of the key whose record is gone),
---       waiter ('' = nobody awaits), depthLimit, deadlineMs (from now), firstLookMs; rest = field, value, …
--- reply {'accepted', jobId, deadlineMs} | {'joined', jobId} | {'mismatch', jobId} | {'queue_full', depth}
--- cost  O(log jobs of the tenant)
+--       waiter ('' = nobody awaits), depthLimit, deadlineMs (from now), firstLookMs, runAtMs ('' = at once),
+--       quotaText (what it is charged, '' = nothing), depthKey ('' = no bound of its own), keyDepthLimit;
+--       rest = field, value, …
+-- reply {'accepted', jobId, deadlineMs} | {'joined', jobId} | {'mismatch', jobId} | {'queue_full', depth, 1 = of its key}
+--       | {'limited' | 'too_large' | 'crowded', which quota, how far it is used, retryMs, state of each quota …};
+--       with quotas or a bound of its key, accepted goes on: waits (ms), depth of the key, state of each quota …
+-- cost  O(log jobs of the tenant + quotas)
 -- A command that is sent again because its reply was lost finds its own record and changes nothing.
 local known = redis.call('HGET', record, 'deadlineMs')
 if known then
@@ -23,9 +27,24 @@ if fingerprint ~= '' then
 end
 local waiting = tonumber(redis.call('GET', depth) or '0')
 if waiting >= tonumber(depthLimit) then
-  return {'queue_full', waiting}
+  return {'queue_full', waiting, 0}
+end
+local keyWaiting = 0
+if depthKey ~= '' then
+  keyWaiting = tonumber(redis.call('HGET', quota .. 'open', 'depth:' .. depthKey) or '0')
+  if keyWaiting >= tonumber(keyDepthLimit) then
+    return {'queue_full', keyWaiting, 1}
+  end
 end
 local latestMs = nowMs + tonumber(deadlineMs)
+local quotas, refusal, asked
+if quotaText ~= '' then
+  quotas = loadQuotas()
+  refusal, asked = quotas.ask(quotaText, latestMs, runAtMs ~= '' and tonumber(runAtMs) > nowMs)
+  if refusal then
+    return refusal
+  end
+end
 local fields = {}
 for index = restFrom, #ARGV do
   fields[#fields + 1] = ARGV[index]
@@ -34,8 +53,17 @@ redis.call('HSET', record, 'state', 'queued', 'createdMs', nowMs, 'deadlineMs', 
   'counted', 1, 'attempt', 0, 'refusals', 0, 'crashes', 0, 'waiters', waiter, unpack(fields))
 redis.call('ZADD', jobs, nowMs, jobId)
 redis.call('ZADD', open, nowMs + tonumber(firstLookMs), jobId)
-redis.call('INCR', depth)
+countWaiting(1, depthKey)
 if fingerprint ~= '' then
   redis.call('SET', idempotency, jobId .. ' ' .. fingerprint, 'PX', idempotencyMs)
 end
-return {'accepted', jobId, latestMs}
+local reply = {'accepted', jobId, latestMs}
+if depthKey ~= '' then
+  redis.call('HSET', record, 'depthKey', depthKey)
+  reply[4], reply[5] = 0, keyWaiting + 1
+end
+if asked then
+  reply[4], reply[5] = 0, reply[5] or 0
+  return quotas.letIn(asked, jobId, reply)
+end
+return reply

@@ -1,21 +1,21 @@
 -- begin: takes the lease for one attempt. No provider is called without it.
--- KEYS  record, depth
--- ARGV  token (of the ticket as this worker holds it), owner (worker id), leaseMs, mayTakeOver ('1' = an expired lease
+-- KEYS  record, depth, quota
+-- ARGV  jobId, token (of the ticket as this worker holds it), owner (worker id), leaseMs, mayTakeOver ('1' = an expired lease
 --       may be taken over), crashesMax, mayRunSuspect ('1' = nothing else runs here whose next crash would be its
 --       last); rest = fields of the record to return
 -- reply {'begun', attempt, nowMs, startedMs, field value, …} | {'settled'} | {'gone'} | {'busy', remainingMs} | {'late'}
---       | {'early', remainingMs} (a Retry-After or run_at has not passed) | {'cancelled'} | {'suspect'}
+--       | {'early', remainingMs} (a Retry-After or run_at has not passed, or a quota has no room) | {'cancelled'} | {'suspect'}
 --       | {'unknown'} (at_most_once and the worker was lost) | {'crashed', crashes}
--- cost  O(1)
+-- cost  O(1), or O(quotas) once for a job that waits for them
 local read = {'state', 'token', 'leaseUntilMs', 'attempt', 'crashes', 'delivery', 'deadlineMs', 'counted', 'runAtMs',
-  'notBeforeMs', 'cancelRequested', 'startedMs'}
+  'notBeforeMs', 'cancelRequested', 'startedMs', 'depthKey', 'quotaText', 'quotaLine'}
 local own = #read
 for index = restFrom, #ARGV do
   read[#read + 1] = ARGV[index]
 end
 local field = redis.call('HMGET', record, unpack(read))
 local state, heldToken, leaseUntilMs, attempt, crashes, delivery, deadlineMs, counted, runAtMs, notBeforeMs,
-  cancelRequested, startedMs = unpack(field, 1, own)
+  cancelRequested, startedMs, depthKey, quotaText, quotaLine = unpack(field, 1, own)
 if not state then
   return {'gone'}
 end
@@ -56,6 +56,12 @@ if state ~= 'running' or heldToken ~= token then
   if crashes > 0 and crashes >= tonumber(crashesMax) - 1 and mayRunSuspect ~= '1' then
     return {'suspect'}
   end
+  if quotaText then
+    local waitMs = loadQuotas().take(quotaText, jobId, quotaLine)
+    if waitMs then
+      return {'early', waitMs}
+    end
+  end
   attempt = attempt + 1
   redis.call('HSET', record, 'state', 'running', 'token', token, 'owner', owner, 'crashes', crashes, 'attempt', attempt,
     'startedMs', startedMs or nowMs, 'leaseUntilMs', nowMs + tonumber(leaseMs), 'counted', 0)
@@ -63,7 +69,7 @@ else
   redis.call('HSET', record, 'leaseUntilMs', nowMs + tonumber(leaseMs), 'counted', 0)
 end
 if counted == '1' then
-  redis.call('DECR', depth)
+  countWaiting(-1, depthKey)
 end
 local reply = {'begun', attempt, nowMs, startedMs or tostring(nowMs)}
 for index = own + 1, #read do

@@ -1,9 +1,9 @@
 -- give-back: undoes a begin of which nothing was sent. The job waits again as if it had never begun.
--- KEYS  record, depth
+-- KEYS  record, depth, quota
 -- ARGV  token
 -- reply 'given' | 'lost' (another owner, the job has ended, or this is sent again because a reply was lost)
 -- cost  O(1)
-local state, heldToken, attempt = unpack(redis.call('HMGET', record, 'state', 'token', 'attempt'))
+local state, heldToken, attempt, depthKey = unpack(redis.call('HMGET', record, 'state', 'token', 'attempt', 'depthKey'))
 if state ~= 'running' or heldToken ~= token then
   return 'lost'
 end
@@ -12,5 +12,5 @@ if attempt == '1' then
   redis.call('HDEL', record, 'startedMs')
 end
 redis.call('HSET', record, 'state', 'queued', 'counted', 1, 'attempt', tonumber(attempt) - 1)
-redis.call('INCR', depth)
+countWaiting(1, depthKey)
 return 'given'

@@ -1,7 +1,8 @@
 -- settle: the end of a job. First writer wins; a later one only leaves a ledger row for what it cost.
 -- A job that somebody wants to hear of by webhook gets its message in the same step.
 -- What the job and its attempts have cost goes into the ledger and, added up, into the usage of the day.
--- KEYS  record, open, depth, ledger, learned, outbox, message, subscriptions, usagePrefix (completed by the UTC day)
+-- KEYS  record, open, depth, ledger, learned, outbox, message, subscriptions, usagePrefix (completed by the UTC day),
+--       quota
 -- ARGV  jobId, event (its type), messageId, outboxHoldMs (how long the record stays for the message to be made from it),
 --       outboxChannel, tenant, settler (number of the attempt, or ''), holder ('' = whoever comes first; a token = only
 --       while it holds the lease, so that the failure of one attempt does not end a job that another worker runs by now),
@@ -9,14 +10,18 @@
 --       head (JSON), body, usage (JSON or ''), attemptRow (JSON or ''), ledgerRowsMax,
 --       learnedField ('' = nothing to learn), provider, model (that were called), usedInput ('' without usage), usedCached,
 --       usedOutput, nanoUsd ('' = no known price), usageCellsMax, usageLifeMs, untaught, learnedMax
--- reply {'settled', waiters} | {'already', state} | {'running', owner ('' = nobody)} | {'gone'}
--- cost  O(size of the body)
-local current, counted, waiters, attempts, owner, settledBy, token, tokens, webhook, lost, axes = unpack(redis.call('HMGET',
-  record, 'state', 'counted', 'waiters', 'attempts', 'owner', 'settledBy', 'token', 'tokens', 'webhook', 'lost', 'axes'))
+-- reply {'settled', waiters, job that waited for a quota of which something is free now, …} | {'already', state} | {'running', owner ('' = nobody)} | {'gone'}
+-- cost  O(size of the body + quotas)
+local current, counted, waiters, attempts, owner, settledBy, token, tokens, webhook, lost, axes, begun, depthKey, charged,
+  quotaLine = unpack(redis.call('HMGET', record, 'state', 'counted', 'waiters', 'attempts', 'owner', 'settledBy', 'token',
+  'tokens', 'webhook', 'lost', 'axes', 'attempt', 'depthKey', 'quota', 'quotaLine'))
 if not current then
   return {'gone'}
 end
 axes = axes or '{}'
+
+-- What all rows of the ledger that are written here come to, by the dimensions of quotas.
+local spent = {tokens = 0, input_tokens = 0, output_tokens = 0, nano_usd = 0}
 
 local function writeRow(kind, attempt, ofProvider, ofModel, input, cached, output, cost)
   local row = {'kind', kind, 'job', jobId, 'attempt', attempt, 'provider', ofProvider, 'model', ofModel, 'axes', axes,
@@ -30,6 +35,11 @@ local function writeRow(kind, attempt, ofProvider, ofModel, input, cached, outpu
     row[#row + 1] = cost
   end
   redis.call('XADD', ledger, 'MAXLEN', '~', ledgerRowsMax, '*', unpack(row))
+  spent.tokens = spent.tokens + input + output
+  spent.input_tokens = spent.input_tokens + input
+  spent.output_tokens = spent.output_tokens + output
+  -- Without a price nothing is known: what was held stays charged.
+  spent.nano_usd = cost ~= '' and spent.nano_usd and spent.nano_usd + cost or nil
 end
 
 -- Adds counters (usage-cell.ts names them) to the cell of the day that has these axes. Once there are too many cells,
@@ -82,13 +92,17 @@ if current ~= 'queued' and current ~= 'running' then
   if used and not string.find(' ' .. settledBy .. ' ', ' ' .. settler .. ' ', 1, true) then
     redis.call('HSET', record, 'settledBy', settledBy .. ' ' .. settler)
     waste(settler, provider, model, usedInput, usedCached, usedOutput, nanoUsd)
+    if charged then
+      loadQuotas().add(charged, spent)
+    end
   end
   return {'already', current}
 end
 if (onlyWaiting == '1' and current == 'running') or (holder ~= '' and holder ~= token) then
   return {'running', owner or ''}
 end
-redis.call('HDEL', record, 'token', 'owner', 'leaseUntilMs', 'waiters', 'waitReason', 'notBeforeMs', 'request', 'headers')
+redis.call('HDEL', record, 'token', 'owner', 'leaseUntilMs', 'waiters', 'waitReason', 'notBeforeMs', 'request', 'headers',
+  'quotaText', 'quotaLine', 'waitQuota')
 local fields = {'state', state, 'finishedMs', nowMs, 'head', head, 'body', body, 'counted', 0, 'settledBy', settler}
 if lost then
   -- Attempts whose worker was lost: what they are known to have used is charged once, unless this is one of them after all.
@@ -109,7 +123,7 @@ if attemptRow ~= '' then
 end
 redis.call('HSET', record, unpack(fields))
 if counted == '1' then
-  redis.call('DECR', depth)
+  countWaiting(-1, depthKey)
 end
 redis.call('ZREM', open, jobId)
 redis.call('PEXPIRE', record, retentionMs)
@@ -118,6 +132,17 @@ if used then
 end
 addUsage(provider, model, 1, state ~= 'succeeded' and state ~= 'cancelled' and 1 or 0, tonumber(usedInput) or 0,
   tonumber(usedCached) or 0, tonumber(usedOutput) or 0, tonumber(nanoUsd) or 0, used and nanoUsd == '' and 1 or 0, 0, 0)
+local reply = {'settled', waiters or ''}
+if charged then
+  -- An answer that does not tell its usage costs what was held for it; what was never begun costs nothing.
+  local actual = (used or state ~= 'succeeded') and spent or {}
+  actual.requests = begun == '0' and 0 or 1
+  for _, woken in ipairs(loadQuotas().trueUp(charged, actual)) do
+    reply[#reply + 1] = woken
+  end
+elseif quotaLine then
+  loadQuotas().leave(jobId, quotaLine)
+end
 if learnedField ~= '' then
   -- Mean and deviation after one more sample (learned.ts says why so).
   local function follow(mean, deviation, sample, calls)
@@ -145,4 +170,4 @@ if webhook or redis.call('HEXISTS', subscriptions, event) == 1 then
   redis.call('PEXPIRE', record, math.max(tonumber(retentionMs), tonumber(outboxHoldMs)))
   redis.call('PUBLISH', outboxChannel, tenant)
 end
-return {'settled', waiters or ''}
+return reply

@@ -203,7 +203,7 @@ export class JobModel {
     job.ends.push(state);
     if (options.attempt !== undefined) job.attempts++;
     if (options.hasUsage) this.settledRows++;
-    return { kind: 'settled', waiters };
+    return { kind: 'settled', waiters, woken: [] };
   }
 
   requestCancel(jobId: string): string {

@@ -16,7 +16,7 @@ const call = (more: Partial<CountedCall> = {}): CountedCall => ({
   axes: { key: 'dev' },
   place: { provider: 'openai', model: 'gpt-5-mini' },
   tokens: { input: 10, output: 20, max: 100, linear: 10 },
-  worstNanoUsd: 5_000,
+  price: () => 5_000,
   ...more,
 });
 const charged = (acme: object, more: Partial<CountedCall> = {}) =>
@@ -90,7 +90,7 @@ test('a limit for some models leaves the others alone', () => {
 });
 
 test('a call whose price nobody knows is refused where a budget counts it, unless that lets it pass', () => {
-  const unpriced = { worstNanoUsd: undefined };
+  const unpriced = { price: () => undefined };
   expect(() => charged({ budgets: [{ usd: 1 }] }, unpriced)).toThrow(/no price is known for gpt-5-mini/);
   expect(charged({ budgets: [{ usd: 1, unpriced: 'free' }] }, unpriced)).toMatchObject([{ cost: 0 }]);
   expect(charged({ limits: [{ requests: 1 }] }, unpriced)).toHaveLength(1);

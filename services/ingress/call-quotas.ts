@@ -1,0 +1,96 @@
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import type { Settings } from '#config/schema.ts';
+import type { JobRequest, TokenEstimate } from '#shared/contracts/job.ts';
+import type { Accepted } from '#shared/jobs/accepted.ts';
+import { SluiceError } from '#shared/kernel/errors.ts';
+import { type Charge, chargesOf, encodeCharges } from '#shared/quotas/charges.ts';
+import { lookAtQuotas } from '#shared/quotas/look.ts';
+import { rateHeaders } from '#shared/quotas/rate-headers.ts';
+import type { RedisConnection } from '#shared/redis/connection.ts';
+import type { Prices } from '#shared/tokens/price.ts';
+import { readAxes } from './call-axes.ts';
+
+/** What a call is held to when it is accepted. */
+export interface CallQuotas {
+  charges: Charge[];
+  /** As the script takes them. */
+  text: string | undefined;
+  keyDepthLimit: number | undefined;
+}
+
+const anyDepth = 10_000_000;
+
+const keyOf = (settings: Settings, tenant: string, keyId: string) =>
+  settings.customers[tenant]?.keys.find(({ id }) => id === keyId);
+
+/** @throws SluiceError price_unknown */
+export function quotasOf(
+  { settings, prices }: { settings: Settings; prices: Prices },
+  tenant: string,
+  { axes, provider, model, tokens }: JobRequest,
+): CallQuotas {
+  const place = { provider, model };
+  const price = () => prices.worstCase(place, tokens);
+  const charges = chargesOf(settings.customers, tenant, { axes, place, tokens, price });
+  const { max_queue_depth, warn_queue_depth } = keyOf(settings, tenant, axes.key) ?? {};
+  const keyDepthLimit = max_queue_depth ?? (warn_queue_depth === undefined ? undefined : anyDepth);
+  return { charges, text: encodeCharges(charges, settings.quotas), keyDepthLimit };
+}
+
+/** What the answer tells its caller of its quotas. */
+export type TellQuotas = (headers: Record<string, string>) => void;
+
+/** Headers of an answer to a call that was taken in or refused. */
+export function quotaHeaders(
+  settings: Settings,
+  tenant: string,
+  { axes }: JobRequest,
+  { charges }: CallQuotas,
+  accepted: Accepted,
+): Record<string, string> {
+  const headers = 'counted' in accepted ? rateHeaders(charges, accepted.counted ?? []) : {};
+  const depth = accepted.kind === 'accepted' ? accepted.keyDepth : undefined;
+  const { max_queue_depth, warn_queue_depth = anyDepth } = keyOf(settings, tenant, axes.key) ?? {};
+  if (depth === undefined || depth < warn_queue_depth) return headers;
+  const limit = max_queue_depth === undefined ? '' : `;limit=${max_queue_depth}`;
+  return { ...headers, 'x-sluice-backpressure': `queue;depth=${depth}${limit}` };
+}
+
+const told = new WeakSet<FastifyRequest>();
+
+/** Sets the headers at once, so that an answer that is streamed carries them too. */
+export function tellBy(reply: FastifyReply): TellQuotas {
+  return (headers) => {
+    told.add(reply.request);
+    reply.headers(headers);
+  };
+}
+
+const noTokens: TokenEstimate = { input: 0, output: 0, max: 0, linear: 0 };
+
+/** Answers to anything but a call tell how its caller stands, too. Callers without quotas cost nothing. */
+export function tellQuotasEverywhere(
+  app: FastifyInstance,
+  parts: { readonly settings: Settings; redis: RedisConnection },
+): void {
+  app.addHook('onSend', async (request, reply) => {
+    if (told.has(request) || request.identity === undefined) return;
+    const headers = await standing(parts, request).catch((error: unknown) => {
+      // Whatever is wrong is not what the caller asked about.
+      if (!(error instanceof SluiceError)) throw error;
+      return {};
+    });
+    reply.headers(headers);
+  });
+}
+
+async function standing(
+  { settings, redis }: { readonly settings: Settings; redis: RedisConnection },
+  request: FastifyRequest,
+): Promise<Record<string, string>> {
+  const { tenant } = request.identity;
+  const call = { axes: readAxes(request), place: undefined, tokens: noTokens, price: () => 0 };
+  const charges = chargesOf(settings.customers, tenant, call).map((each) => ({ ...each, cost: 0 }));
+  const text = encodeCharges(charges, settings.quotas);
+  return text === undefined ? {} : rateHeaders(charges, await lookAtQuotas(redis, tenant, text));
+}
