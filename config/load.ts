@@ -133,7 +133,8 @@ function sourceOf(
 /** A credential without a key does not exist, and a provider without credentials serves nothing. */
 function withoutEmptyCredentials(settings: Settings): Settings {
   const providers = Object.entries(settings.providers).map(([id, provider]) => {
-    const credentials = provider.credentials.filter((credential) => credential.api_key !== '');
+    // Keys in several parts leave only their colons when no part is set.
+    const credentials = provider.credentials.filter(({ api_key }) => /[^:]/.test(api_key));
     return [id, { ...provider, credentials }] as const;
   });
   return { ...settings, providers: Object.fromEntries(providers) };

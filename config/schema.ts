@@ -1,8 +1,6 @@
 import { z } from 'zod';
 import { batchesSchema } from './batch-schema.ts';
 import { keyDepthFields, quotaFields, quotasSchema } from './limit-schema.ts';
-import { poolSchema } from './pool-schema.ts';
-import { priceFields } from './price-schema.ts';
 import {
   adminSchema,
   operationsSchema,
@@ -10,6 +8,7 @@ import {
   reloadSchema,
   simulatorSchema,
 } from './process-schema.ts';
+import { providerSchema } from './provider-schema.ts';
 import { count, milliseconds, name, port, seconds } from './setting-types.ts';
 import { socketsSchema } from './socket-schema.ts';
 import { blobsSchema, filesSchema, payloadsSchema } from './storage-schema.ts';
@@ -223,47 +222,6 @@ const workersSchema = z
     ),
   })
   .prefault({});
-
-const timeoutsSchema = z
-  .strictObject({
-    connect_ms: milliseconds(5_000, 100, 60_000, 'Longest wait for a connection to the provider.'),
-    headers_ms: milliseconds(600_000, 100, 3_600_000, 'Longest wait for the first byte of an answer.'),
-    body_ms: milliseconds(120_000, 100, 3_600_000, 'Longest pause inside an answer.'),
-    total_ms: milliseconds(900_000, 100, 7_200_000, 'Longest time one provider request may take.'),
-  })
-  .prefault({});
-
-const providerSchema = z.strictObject({
-  dialect: z.enum(['openai', 'anthropic']).describe('Wire format of the provider.'),
-  base_url: z.url().describe('Where requests go; the path of the endpoint is appended.'),
-  credentials: z
-    .array(
-      z.strictObject({
-        id: name.describe('Name of the credential in logs and metrics.'),
-        api_key: z.string().describe('The key. Empty: the credential does not exist.'),
-        weight: z
-          .number()
-          .positive()
-          .max(1_000)
-          .default(1)
-          .describe('Preference among credentials with equal room.'),
-        limit_scope: name
-          .optional()
-          .describe('Credentials that name the same scope share its ceilings. Unset: a scope of its own.'),
-      }),
-    )
-    .min(1)
-    .describe('API keys of the provider.'),
-  pools: z.record(name, poolSchema).describe('Pools by name.'),
-  ...priceFields,
-  timeouts: timeoutsSchema,
-  response_max_bytes: count(
-    33_554_432,
-    1_024,
-    268_435_456,
-    'Largest answer of the provider in bytes, after decompression.',
-  ),
-});
 
 const customerSchema = z.strictObject({
   weight: z

@@ -41,6 +41,7 @@ import { batchRoutes } from './routes/batches.ts';
 import { callRoutes } from './routes/calls.ts';
 import { eventRoutes } from './routes/events.ts';
 import { fileRoutes } from './routes/files.ts';
+import { geminiRoutes } from './routes/gemini.ts';
 import { healthRoutes } from './routes/health.ts';
 import { jobRoutes } from './routes/jobs.ts';
 import { modelRoutes } from './routes/models.ts';
@@ -227,6 +228,7 @@ async function buildHttp(
     authenticate(authenticated, virtualKeys);
     tellQuotasEverywhere(authenticated, parts);
     callRoutes(authenticated, parts);
+    geminiRoutes(authenticated, parts);
     batchRoutes(authenticated, parts);
     jobRoutes(authenticated, parts);
     eventRoutes(authenticated, parts);

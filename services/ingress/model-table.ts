@@ -1,5 +1,13 @@
 import type { ProviderSettings, Settings } from '#config/schema.ts';
-import { type Dialect, type Endpoint, endpointDialect } from '#shared/contracts/endpoint.ts';
+import {
+  canAnswer,
+  type Dialect,
+  type Endpoint,
+  endpointDialect,
+  generates,
+  onlyCounts,
+  providerDialect,
+} from '#shared/contracts/endpoint.ts';
 import type { TokenEstimate } from '#shared/contracts/job.ts';
 import { SluiceError } from '#shared/kernel/errors.ts';
 import { type CompiledPool, compilePool } from '#shared/queue/fair/pool-config.ts';
@@ -27,11 +35,13 @@ interface Served extends ModelPlace {
 
 /**
  * Finds the pool of a model. Names: `provider/model` or the bare model. Exact names win over `prefix*` patterns,
- * longer prefixes over shorter ones. Providers without credentials serve nothing.
+ * longer prefixes over shorter ones. A provider of the caller's dialect goes before one that needs a translation
+ * (`canAnswer` says which there are). Providers without credentials serve nothing.
  */
 export class ModelTable {
+  /** By `provider/model`, and by the bare model: the first provider that names it goes first. */
   readonly #exact = new Map<string, Served>();
-  readonly #bare = new Map<string, Served>();
+  readonly #bare = new Map<string, Served[]>();
   readonly #patterns: (Served & { prefix: string })[] = [];
 
   readonly #providers: Settings['providers'];
@@ -50,7 +60,8 @@ export class ModelTable {
     this.#patterns.sort((left, right) => right.prefix.length - left.prefix.length);
   }
 
-  #add(provider: string, { dialect, pools }: ProviderSettings): void {
+  #add(provider: string, { dialect: kind, pools }: ProviderSettings): void {
+    const dialect = providerDialect[kind];
     for (const [pool, { models }] of Object.entries(pools)) {
       for (const model of models) {
         if (model.endsWith('*'))
@@ -60,39 +71,33 @@ export class ModelTable {
     }
   }
 
-  /** A bare name belongs to the first provider that names it; the others are reached as `provider/model`. */
   #addExact(served: Served): void {
-    const { dialect, provider, model } = served;
-    this.#exact.set(`${dialect} ${provider}/${model}`, served);
-    if (!this.#bare.has(`${dialect} ${model}`)) this.#bare.set(`${dialect} ${model}`, served);
+    const { provider, model } = served;
+    this.#exact.set(`${provider}/${model}`, served);
+    this.#bare.set(model, [...(this.#bare.get(model) ?? []), served]);
   }
 
   /** @throws SluiceError model_not_found */
   resolve(name: string, endpoint: Endpoint): ModelPlace {
-    const dialect = endpointDialect[endpoint];
-    const place = this.#find(name, dialect, undefined) ?? this.#findQualified(name, dialect);
+    const place = this.#find(name, endpoint, undefined) ?? this.#findQualified(name, endpoint);
     if (!place)
       throw new SluiceError('model_not_found', { fields: { model: name, endpoint }, param: 'model' });
     return place;
   }
 
-  #findQualified(name: string, dialect: Dialect): ModelPlace | undefined {
+  #findQualified(name: string, endpoint: Endpoint): ModelPlace | undefined {
     const slash = name.indexOf('/');
-    return slash > 0 ? this.#find(name.slice(slash + 1), dialect, name.slice(0, slash)) : undefined;
+    return slash > 0 ? this.#find(name.slice(slash + 1), endpoint, name.slice(0, slash)) : undefined;
   }
 
-  #find(model: string, dialect: Dialect, provider: string | undefined): ModelPlace | undefined {
-    const exact =
-      provider === undefined
-        ? this.#bare.get(`${dialect} ${model}`)
-        : this.#exact.get(`${dialect} ${provider}/${model}`);
+  #find(model: string, endpoint: Endpoint, provider: string | undefined): ModelPlace | undefined {
+    const named = provider === undefined ? this.#bare.get(model) : this.#exact.get(`${provider}/${model}`);
+    const exact = firstFor(endpoint, named === undefined ? [] : [named].flat());
     if (exact) return exact;
-    const pattern = this.#patterns.find(
-      (each) =>
-        each.dialect === dialect &&
-        (provider === undefined || each.provider === provider) &&
-        model.startsWith(each.prefix),
+    const patterns = this.#patterns.filter(
+      (each) => (provider === undefined || each.provider === provider) && model.startsWith(each.prefix),
     );
+    const pattern = firstFor(endpoint, patterns);
     return pattern && { provider: pattern.provider, pool: pattern.pool, model };
   }
 
@@ -107,9 +112,10 @@ export class ModelTable {
     tenant: string,
     endpoint: Endpoint,
   ): TokenEstimate {
+    if (onlyCounts(endpoint)) return noTokens;
     const { token_accounting, max_tokens_default } = this.#providers[provider]!.pools[pool]!;
     const produces = token_accounting === 'input_plus_output_actual' ? 'real' : 'asked';
-    const counts = endpoint === '/v1/embeddings' ? 'none' : produces;
+    const counts = generates(endpoint) ? produces : 'none';
     const learned = this.#learned(tenant, provider, model);
     const tokens = estimateTokens(body, { counts, maxDefault: max_tokens_default }, learned);
     if (!exceedsEveryCeiling(this.#ceilings.get(`${provider}/${pool}`)!, tokens)) return tokens;
@@ -127,4 +133,12 @@ export class ModelTable {
   list(): (ModelPlace & { dialect: Dialect })[] {
     return [...this.#exact.values()];
   }
+}
+
+const noTokens: TokenEstimate = { input: 0, output: 0, max: 0, linear: 0 };
+
+/** The first place that speaks the caller's dialect, else the first that can be asked in its stead. */
+function firstFor<Place extends Served>(endpoint: Endpoint, places: readonly Place[]): Place | undefined {
+  const own = places.find(({ dialect }) => dialect === endpointDialect[endpoint]);
+  return own ?? places.find(({ dialect }) => canAnswer(endpoint, dialect));
 }

@@ -1,7 +1,8 @@
 import type { Usage } from '#shared/contracts/job.ts';
 import type { ErrorCode } from '#shared/kernel/error-catalog.ts';
 import type { FailureClass } from './failures/classify.ts';
-import type { ProviderResponse, TransportFailure } from './http/provider-client.ts';
+import type { ProviderResponse } from './http/provider-client.ts';
+import type { TransportFailure } from './http/transport-error.ts';
 
 /** How one provider request ended. */
 export type AttemptResult =

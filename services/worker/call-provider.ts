@@ -1,19 +1,15 @@
 import type { ProviderSettings } from '#config/schema.ts';
-import { endpointDialect } from '#shared/contracts/endpoint.ts';
 import type { BegunJob } from '#shared/jobs/job-store.ts';
 import type { Clock } from '#shared/kernel/clock.ts';
 import type { ErrorCode } from '#shared/kernel/error-catalog.ts';
 import type { AttemptResult, Unanswered } from './attempt-result.ts';
 import { classifyFailure } from './failures/classify.ts';
-import {
-  type ProviderClient,
-  type ProviderResponse,
-  TransportError,
-  type TransportFailure,
-} from './http/provider-client.ts';
-import { adapterOf, endpointUrl } from './providers/adapters.ts';
+import type { ProviderClient, ProviderResponse } from './http/provider-client.ts';
+import { TransportError, type TransportFailure } from './http/transport-error.ts';
+import { wireOf } from './providers/adapters.ts';
+import { sendCall } from './send-call.ts';
 import type { ProviderStream } from './streams/provider-stream.ts';
-import { StreamInvalid } from './streams/stream-relay.ts';
+import { StreamInvalid } from './streams/stream-invalid.ts';
 
 export interface ProviderCall {
   job: BegunJob;
@@ -53,7 +49,7 @@ export async function callProvider(
 ): Promise<AttemptResult> {
   const { stream } = call;
   try {
-    const response = await client.send(requestOf(call), stream);
+    const response = await send(client, clock, call);
     return stream?.took ? stream.ended(clock.nowMs()) : judge(response, call, clock.nowMs());
   } catch (error) {
     const failure = failureOf(error);
@@ -70,21 +66,18 @@ function failureOf(error: unknown): Unanswered {
   return { kind: 'unanswered', failure, reason: message, code: transportCodes[failure] };
 }
 
-function requestOf({ job, jobId, settings, apiKey, signal }: ProviderCall) {
-  const adapter = adapterOf(endpointDialect[job.endpoint]);
-  return {
-    url: endpointUrl(settings.base_url, job.endpoint),
-    headers: {
-      'content-type': 'application/json',
-      accept: job.stream ? 'text/event-stream' : 'application/json',
-      ...adapter.authHeaders(apiKey),
-      ...job.headers,
-      // OpenAI documents this header for a caller's own id; it ties a provider's log to our attempt.
-      'x-client-request-id': `${jobId}/${job.attempt}`,
-    },
-    body: job.body,
+/** The caller's endpoint is an operation of the provider: what it asked is sent as it is. */
+function send(client: ProviderClient, clock: Clock, call: ProviderCall): Promise<ProviderResponse> {
+  const { job, jobId, settings, apiKey, signal, stream } = call;
+  const { endpoint: operation, model, body, headers } = job;
+  return sendCall(client, clock, {
+    call: { operation, model, body, headers, stream: job.stream !== undefined },
+    settings,
+    apiKey,
+    attemptId: `${jobId}/${job.attempt}`,
     signal,
-  };
+    sink: stream,
+  });
 }
 
 function judge(response: ProviderResponse, { job }: ProviderCall, nowMs: number): AttemptResult {
@@ -92,10 +85,10 @@ function judge(response: ProviderResponse, { job }: ProviderCall, nowMs: number)
   if (response.status < 200 || response.status > 299) {
     return { kind: 'refused', response, ...classifyFailure({ ...response, body, nowMs }) };
   }
-  const adapter = adapterOf(endpointDialect[job.endpoint]);
+  const wire = wireOf(job.endpoint);
   if (!body) return { kind: 'invalid', reason: 'not a JSON object', code: 'provider_invalid_response' };
-  if (!adapter.isAnswer(job.endpoint, body)) {
+  if (!wire.isAnswer(job.endpoint, body)) {
     return { kind: 'invalid', reason: 'not an answer of this endpoint', code: 'provider_invalid_response' };
   }
-  return { kind: 'answered', response, usage: adapter.readUsage(body) };
+  return { kind: 'answered', response, usage: wire.readUsage(body) };
 }

@@ -11,10 +11,45 @@ export function errorBody(dialect: Dialect, error: SluiceError, id: string): str
       request_id: id,
     });
   }
+  if (dialect === 'gemini') return JSON.stringify({ error: googleError(error, id) });
   return JSON.stringify({
     ...outerExtras(error),
     error: { message: error.message, type, param: error.param ?? null, code: error.code, ...extras(error) },
   });
+}
+
+/** Google's canonical names of errors, by HTTP status. */
+const googleStatuses: Record<number, string> = {
+  401: 'UNAUTHENTICATED',
+  403: 'PERMISSION_DENIED',
+  404: 'NOT_FOUND',
+  409: 'ABORTED',
+  429: 'RESOURCE_EXHAUSTED',
+  502: 'UNAVAILABLE',
+  503: 'UNAVAILABLE',
+  504: 'DEADLINE_EXCEEDED',
+};
+
+function googleError(error: SluiceError, id: string): Record<string, unknown> {
+  const { status } = error.entry;
+  const rpc = (name: string, fields: object) => ({
+    '@type': `type.googleapis.com/google.rpc.${name}`,
+    ...fields,
+  });
+  const metadata = Object.fromEntries(
+    Object.entries(extras(error)).map(([key, value]) => [key, String(value)]),
+  );
+  const delay = { retryDelay: `${(error.retryAfterMs ?? 0) / 1_000}s` };
+  return {
+    code: status,
+    message: error.message,
+    status: googleStatuses[status] ?? (status < 500 ? 'INVALID_ARGUMENT' : 'INTERNAL'),
+    details: [
+      rpc('ErrorInfo', { reason: error.code, domain: 'sluice', metadata }),
+      rpc('RequestInfo', { requestId: id }),
+      ...(error.retryAfterMs === undefined ? [] : [rpc('RetryInfo', delay)]),
+    ],
+  };
 }
 
 /** An error inside a stream that has begun, as the SDKs of the endpoint's dialect expect it. */

@@ -65,7 +65,12 @@ const promptFields = [
   'messages',
   'input',
   'prompt',
+  'contents',
+  'content',
+  'requests',
   'system',
+  'systemInstruction',
+  'system_instruction',
   'instructions',
   'tools',
   'functions',
@@ -83,7 +88,8 @@ export function estimateInputTokens(
 ): { input: number; linear: number } {
   const measured: Measure = { tokens: 0, characters: 0 };
   for (const field of promptFields) if (body[field] !== undefined) measure(body[field], 0, measured);
-  const messages = Array.isArray(body.messages) ? body.messages.length : 1;
+  const turns = body.messages ?? body.contents;
+  const messages = Array.isArray(turns) ? turns.length : 1;
   const linear = measured.tokens + messages * tokensPerMessage;
   const byCharacters = Math.ceil(measured.characters / charactersPerToken) + messages * tokensPerMessage;
   return { input: Math.max(Math.ceil(linear * ratio), byCharacters), linear };
@@ -91,7 +97,9 @@ export function estimateInputTokens(
 
 /** The most output a call may ask for, or undefined when it sets no bound. */
 function maxOutputTokens(body: Record<string, unknown>): number | undefined {
-  const asked = body.max_completion_tokens ?? body.max_output_tokens ?? body.max_tokens;
+  const gemini = (body.generationConfig ?? {}) as Record<string, unknown>;
+  const asked =
+    body.max_completion_tokens ?? body.max_output_tokens ?? body.max_tokens ?? gemini.maxOutputTokens;
   return typeof asked === 'number' && Number.isInteger(asked) && asked > 0 ? asked : undefined;
 }
 

@@ -53,6 +53,7 @@ test('the document is OpenAPI 3.1, and every reference in it leads somewhere', (
 test('it names every public route, and no other', () => {
   const expected = [
     ...endpoints.map((endpoint) => `POST ${endpoint}`),
+    'POST /v1beta/models/{model}:streamGenerateContent',
     'GET /v1/jobs',
     'POST /v1/jobs',
     'GET /v1/jobs/{id}',
@@ -104,18 +105,23 @@ test('every route it names is there', async () => {
 
 test('every /v1 route asks for a key, and bodies are components with plain names', () => {
   for (const { name, operation } of operations()) {
-    expect(operation.security !== undefined, name).toBe(name.includes(' /v1/'));
+    expect(operation.security !== undefined, name).toBe(/ \/v1(beta)?\//.test(name));
     expect(operation.tags, name).toHaveLength(1);
   }
   expect(Object.keys(api.components.schemas).toSorted()).toEqual([
     'Batch',
+    'BatchEmbedContentsRequest',
     'BatchList',
     'BatchSubmission',
     'ChatCompletionRequest',
     'CompletionRequest',
+    'CountTokensRequest',
+    'EmbedContentRequest',
     'EmbeddingRequest',
     'File',
     'FileList',
+    'GeminiCountTokensRequest',
+    'GenerateContentRequest',
     'Job',
     'JobList',
     'JobSubmission',

@@ -1,17 +1,19 @@
 import { STATUS_CODES } from 'node:http';
 import type { Socket } from 'node:net';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import type { Dialect } from '#shared/contracts/endpoint.ts';
 import { errorBody, problemBody } from '#shared/contracts/error-body.ts';
 import { catalogued, notHttp } from '#shared/http/catalogue-error.ts';
 import { describeError, SluiceError } from '#shared/kernel/errors.ts';
 import type { Metrics } from '#shared/telemetry/metrics.ts';
 
-type Shape = 'openai' | 'anthropic' | 'problem';
+type Shape = Dialect | 'problem';
 
 const ownRoutes = ['/v1/jobs', '/v1/ws', '/v1/webhook-endpoints', '/readyz', '/healthz'];
 
 function shapeOf(request: FastifyRequest): Shape {
   if (request.url.startsWith('/v1/messages')) return 'anthropic';
+  if (request.url.startsWith('/v1beta/')) return 'gemini';
   if (request.url.startsWith('/v1/models') && request.headers['anthropic-version'] !== undefined)
     return 'anthropic';
   return ownRoutes.some((route) => request.url.startsWith(route)) ? 'problem' : 'openai';

@@ -10,6 +10,7 @@ declare module 'fastify' {
   }
 }
 
+/** The key in whichever place the SDKs put it; in the query only where Google's have it. */
 function keyOf(request: FastifyRequest): string | undefined {
   const { authorization } = request.headers;
   if (authorization !== undefined) return /^Bearer\s+(\S+)\s*$/i.exec(authorization)?.[1] ?? '';
@@ -17,7 +18,8 @@ function keyOf(request: FastifyRequest): string | undefined {
     const value = request.headers[name];
     if (typeof value === 'string') return value;
   }
-  return undefined;
+  const { key } = (request.query ?? {}) as { key?: unknown };
+  return request.url.startsWith('/v1beta/') && typeof key === 'string' ? key : undefined;
 }
 
 /**

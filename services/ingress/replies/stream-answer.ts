@@ -1,5 +1,5 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
-import type { Endpoint } from '#shared/contracts/endpoint.ts';
+import { type Endpoint, endpointDialect } from '#shared/contracts/endpoint.ts';
 import { errorEvent, wholeErrorEvent } from '#shared/contracts/error-body.ts';
 import { beforeEverything, type EventPlace, type JobEvent } from '#shared/contracts/job-events.ts';
 import { SluiceError } from '#shared/kernel/errors.ts';
@@ -102,10 +102,14 @@ async function relay(
     if (event.type === 'dispatched') continue;
     epoch = event.place.epoch;
     onFirst();
-    if (!(await stream.write(withEventIds(event.bytes, event.place)))) return false;
+    const bytes = takesIds(endpoint) ? withEventIds(event.bytes, event.place) : event.bytes;
+    if (!(await stream.write(bytes))) return false;
   }
   return false;
 }
+
+/** Google's SDK takes everything after `data:` for JSON, an `id:` line too. */
+const takesIds = (endpoint: Endpoint) => endpointDialect[endpoint] !== 'gemini';
 
 type Delta = Extract<JobEvent, { type: 'delta' }>;
 

@@ -1,12 +1,13 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { ZodTypeProvider } from 'fastify-type-provider-zod';
-import { type Endpoint, endpoints } from '#shared/contracts/endpoint.ts';
+import { type Endpoint, endpoints, modelInPath } from '#shared/contracts/endpoint.ts';
 import { SluiceError } from '#shared/kernel/errors.ts';
 import { acceptAwaitedJob, acceptFollowedJob, acceptJob, type Submission } from '../accept-job.ts';
 import { readAxes } from '../call-axes.ts';
-import { callBodies, readCall } from '../call-body.ts';
+import { readCall } from '../call-body.ts';
 import { type CallOptions, readCallOptions, readPassedHeaders } from '../call-options.ts';
 import { tellBy } from '../call-quotas.ts';
+import { callBodies } from '../call-schemas.ts';
 import { cancelJob } from '../cancel-job.ts';
 import { checkWebhook } from '../check-webhook.ts';
 import type { IngressParts } from '../ingress-parts.ts';
@@ -18,28 +19,30 @@ import { readLastEventId } from './events.ts';
 
 /** The drop-in routes: a call held open until its answer is there, or handed over as a job. */
 export function callRoutes(app: FastifyInstance, parts: IngressParts): void {
-  for (const endpoint of endpoints) {
+  for (const endpoint of endpoints.filter((each) => !modelInPath(each))) {
     app.withTypeProvider<ZodTypeProvider>().route({
       method: 'POST',
       url: endpoint,
       schema: { tags: ['calls'], body: callBodies[endpoint], security: [{ key: [] }] },
       // readCall validates, so that the error names the parameter and unknown ones survive.
       validatorCompiler: () => (value) => ({ value }),
-      handler: (request, reply) => answerCall(parts, endpoint, request, reply),
+      handler: (request, reply) => answerCall(parts, endpoint, request, reply, request.body),
     });
   }
 }
 
-async function answerCall(
+/** Answers a call through the door that its headers choose. */
+export async function answerCall(
   parts: IngressParts,
   endpoint: Endpoint,
   request: FastifyRequest,
   reply: FastifyReply,
+  body: unknown,
 ): Promise<FastifyReply> {
   const options = readCallOptions(request.headers, parts.settings.jobs, parts.clock.nowMs());
   const call = readCall(
     endpoint,
-    request.body,
+    body,
     parts.models,
     { ...options, tenant: request.identity.tenant, axes: readAxes(request) },
     readPassedHeaders(request.headers),
@@ -116,16 +119,22 @@ const requestTypes: Record<Endpoint, string> = {
   '/v1/completions': 'text_completion',
   '/v1/embeddings': 'embedding',
   '/v1/messages': 'messages',
+  '/v1/messages/count_tokens': 'count_tokens',
+  '/v1beta/models/{model}:generateContent': 'chat_completion',
+  '/v1beta/models/{model}:embedContent': 'embedding',
+  '/v1beta/models/{model}:batchEmbedContents': 'embedding',
+  '/v1beta/models/{model}:countTokens': 'count_tokens',
 };
 
 /** What is added to the body of an answer for a caller that wants it; a stream is passed on as it is. */
 function extraFieldsOf(
   { body, identity }: FastifyRequest,
-  { request: { endpoint } }: Submission,
+  { request: { endpoint, model } }: Submission,
   { extraFields }: CallOptions,
 ): ExtraFields | undefined {
   if (!extraFields) return undefined;
-  const modelRequested = String((body as { model: unknown }).model);
+  // Where the path names the model, the body does not.
+  const modelRequested = (body as { model?: string } | undefined)?.model ?? model;
   return { modelRequested, requestType: requestTypes[endpoint], keyId: identity.keyId };
 }
 

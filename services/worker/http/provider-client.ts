@@ -2,6 +2,8 @@ import type { Readable } from 'node:stream';
 import { Agent, errors, request } from 'undici';
 import type { ProviderSettings } from '#config/schema.ts';
 import type { Clock } from '#shared/kernel/clock.ts';
+import { AccessTokens } from './access-tokens.ts';
+import { TransportError } from './transport-error.ts';
 
 export interface ProviderRequest {
   url: string;
@@ -13,6 +15,8 @@ export interface ProviderRequest {
 
 /** Takes the body of an answer while it comes. */
 export interface BodySink {
+  /** Longest event it takes. */
+  readonly eventMaxBytes: number;
   /** Whether it takes the body of this answer; else the body is gathered. */
   wants(status: number, headers: Record<string, string>): boolean;
   /** A piece of the body; true when nothing that matters follows. What it throws ends the request. */
@@ -24,22 +28,6 @@ export interface ProviderResponse {
   status: number;
   headers: Record<string, string>;
   body: Buffer;
-}
-
-/**
- * Why there is no answer. `notSent`: the provider saw nothing of the request. `timeout`, `broken`: it may have done
- * the work. `tooLarge`: the answer passed the bound. `aborted`: we stopped it ourselves.
- */
-export type TransportFailure = 'notSent' | 'timeout' | 'broken' | 'tooLarge' | 'aborted';
-
-export class TransportError extends Error {
-  readonly failure: TransportFailure;
-
-  constructor(failure: TransportFailure, detail: string) {
-    super(detail);
-    this.name = 'TransportError';
-    this.failure = failure;
-  }
 }
 
 const notSentCodes = new Set([
@@ -94,12 +82,15 @@ function pour(body: Readable, sink: BodySink): Promise<void> {
 
 /** Sends requests to one provider over connections of its own. Never retries: the scheduler is the only retrier. */
 export class ProviderClient {
+  /** For the providers that take no key itself. */
+  readonly tokens: AccessTokens;
   readonly #agent: Agent;
   readonly #timeouts: ProviderSettings['timeouts'];
   readonly #clock: Clock;
 
   constructor(provider: ProviderSettings, connections: number, clock: Clock) {
     this.#clock = clock;
+    this.tokens = new AccessTokens(clock);
     this.#timeouts = provider.timeouts;
     this.#agent = new Agent({
       connections,

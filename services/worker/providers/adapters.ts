@@ -1,16 +1,44 @@
-import type { Dialect, Endpoint } from '#shared/contracts/endpoint.ts';
-import { anthropicAdapter } from './anthropic.ts';
-import { openaiAdapter } from './openai.ts';
+import {
+  type Dialect,
+  endpointDialect,
+  type Operation,
+  type ProviderKind,
+} from '#shared/contracts/endpoint.ts';
+import { anthropicAdapter } from './anthropic/adapter.ts';
+import { anthropicWire } from './anthropic/wire.ts';
+import { azureAdapter } from './azure/adapter.ts';
+import { bedrockAdapter } from './bedrock/adapter.ts';
+import { bedrockWire } from './bedrock/wire.ts';
+import { geminiAdapter } from './gemini/adapter.ts';
+import { geminiWire } from './gemini/wire.ts';
+import { openaiAdapter } from './openai/adapter.ts';
+import { openaiWire } from './openai/wire.ts';
 import type { ProviderAdapter } from './provider-adapter.ts';
+import { vertexAdapter } from './vertex/adapter.ts';
+import type { WireFormat } from './wire-format.ts';
 
-const adapters: Record<Dialect, ProviderAdapter> = { openai: openaiAdapter, anthropic: anthropicAdapter };
+const adapters: Record<ProviderKind, ProviderAdapter> = {
+  openai: openaiAdapter,
+  azure: azureAdapter,
+  anthropic: anthropicAdapter,
+  gemini: geminiAdapter,
+  vertex: vertexAdapter,
+  bedrock: bedrockAdapter,
+};
 
-export function adapterOf(dialect: Dialect): ProviderAdapter {
-  return adapters[dialect];
+const wires: Record<Dialect, WireFormat> = {
+  openai: openaiWire,
+  anthropic: anthropicWire,
+  gemini: geminiWire,
+  bedrock: bedrockWire,
+};
+
+/** How a provider of this kind is called. */
+export function adapterOf(kind: ProviderKind): ProviderAdapter {
+  return adapters[kind];
 }
 
-/** Where an endpoint lives: providers differ in whether their base URL ends in the version. */
-export function endpointUrl(baseUrl: string, endpoint: Endpoint): string {
-  const base = baseUrl.replace(/\/+$/, '');
-  return base.endsWith('/v1') ? `${base}${endpoint.slice('/v1'.length)}` : `${base}${endpoint}`;
+/** How the answers of an operation are written. */
+export function wireOf(operation: Operation): WireFormat {
+  return wires[endpointDialect[operation]];
 }

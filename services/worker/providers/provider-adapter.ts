@@ -1,41 +1,50 @@
-import type { Endpoint } from '#shared/contracts/endpoint.ts';
-import type { Usage } from '#shared/contracts/job.ts';
-import type { StreamReader } from './stream-reader.ts';
+import type { ProviderSettings } from '#config/schema.ts';
+import type { Operation } from '#shared/contracts/endpoint.ts';
+import type { WireFormat } from './wire-format.ts';
 
-/** One dialect of provider. Pure: no input, no output, no clock. */
+/** A call in the wire format of its provider, before it is known where it goes. */
+export interface OutgoingCall {
+  operation: Operation;
+  /** Model as the provider knows it. */
+  model: string;
+  /** JSON text. */
+  body: string;
+  /** Whether the answer is to be streamed. */
+  stream: boolean;
+  /** Headers that go along: those of the caller that a provider understands, and the type of the body. */
+  headers: Record<string, string>;
+}
+
+/** What the credential of a call is at the moment of its sending. */
+export interface SendingKey {
+  /** `api_key` of the configuration, or the access token that was made with it. */
+  secret: string;
+  /** Wall clock, for signatures. */
+  nowMs: number;
+}
+
+/** A call as it is sent. */
+export interface AddressedCall {
+  url: string;
+  headers: Record<string, string>;
+  body: string;
+}
+
+/** Turns the bytes of a provider's own framing into server-sent events. Keeps what belongs to no whole event yet. */
+export interface StreamDecoder {
+  /** @throws StreamInvalid */
+  push(piece: Buffer): Buffer;
+}
+
+/** One kind of provider: where its calls go, and how they prove who sends them. Pure: no input, no output, no clock. */
 export interface ProviderAdapter {
-  /** Headers that carry the key and what the dialect demands. */
-  authHeaders(apiKey: string): Record<string, string>;
-  /** Tokens of a successful answer; undefined when it names none that make sense. */
-  readUsage(answer: Record<string, unknown>): Usage | undefined;
-  /** Whether a 200 has the form of a finished answer of the endpoint. */
-  isAnswer(endpoint: Endpoint, answer: Record<string, unknown>): boolean;
-  /** Reads the events of a streamed answer of the endpoint. */
-  streamReader(endpoint: Endpoint): StreamReader;
-}
-
-const largestCount = 1e9;
-
-/** A token count as providers should send it; undefined for anything else (negative, fractions, text, NaN). */
-export function tokenCount(value: unknown): number | undefined {
-  const sensible =
-    typeof value === 'number' && Number.isInteger(value) && value >= 0 && value <= largestCount;
-  return sensible ? value : undefined;
-}
-
-/** Parts of the tokens by kind; a kind of which there are none is left out. */
-export function partsOf(
-  counts: Partial<Record<Exclude<keyof Usage, 'inputTokens' | 'outputTokens'>, unknown>>,
-): Partial<Usage> {
-  const parts: Partial<Usage> = {};
-  for (const [kind, value] of Object.entries(counts)) {
-    const count = tokenCount(value);
-    if (count) parts[kind as keyof Usage] = count;
-  }
-  return parts;
-}
-
-/** The fields of a group inside the usage, if it is one. */
-export function fieldsOf(value: unknown): Record<string, unknown> {
-  return typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : {};
+  wire: WireFormat;
+  /** The call with its address, its key and its signature. `call.headers` go along. */
+  address(
+    call: OutgoingCall,
+    settings: ProviderSettings,
+    key: SendingKey,
+  ): AddressedCall | Promise<AddressedCall>;
+  /** How a stream is framed, where it is not sent as server-sent events; no event is longer than `maxBytes`. */
+  framing?: { contentType: string; decoder: (maxBytes: number) => StreamDecoder };
 }

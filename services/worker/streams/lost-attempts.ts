@@ -1,5 +1,5 @@
 import type { Settings } from '#config/schema.ts';
-import { type Endpoint, endpointDialect } from '#shared/contracts/endpoint.ts';
+import type { Endpoint } from '#shared/contracts/endpoint.ts';
 import { beforeEverything } from '#shared/contracts/job-events.ts';
 import type { Ticket } from '#shared/contracts/ticket.ts';
 import type { JobStore } from '#shared/jobs/job-store.ts';
@@ -7,9 +7,10 @@ import { noteLostAttempt } from '#shared/jobs/note-lost.ts';
 import type { RedisConnection } from '#shared/redis/connection.ts';
 import type { EventLog } from '#shared/results/event-log.ts';
 import type { PricedPlace, Prices } from '#shared/tokens/price.ts';
-import { adapterOf } from '../providers/adapters.ts';
+import { wireOf } from '../providers/adapters.ts';
 import type { StoreRetry } from '../store-retry.ts';
-import { StreamInvalid, StreamRelay } from './stream-relay.ts';
+import { StreamInvalid } from './stream-invalid.ts';
+import { StreamRelay } from './stream-relay.ts';
 
 /** What was called. */
 type LostCall = PricedPlace & { endpoint: Endpoint };
@@ -39,7 +40,7 @@ export class LostAttempts {
     const { endpoint } = lostCall;
     const { storeRetry, redis, settings, prices } = this.#parts;
     const relay = new StreamRelay({
-      reader: adapterOf(endpointDialect[endpoint]).streamReader(endpoint),
+      reader: wireOf(endpoint).streamReader(endpoint),
       hideUsage: false,
       eventMaxBytes: settings.event_max_bytes,
       eventsMax: settings.events_max,

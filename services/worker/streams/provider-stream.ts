@@ -1,10 +1,12 @@
-import { type Endpoint, endpointDialect } from '#shared/contracts/endpoint.ts';
+import type { Endpoint } from '#shared/contracts/endpoint.ts';
 import { errorEvent } from '#shared/contracts/error-body.ts';
 import { SluiceError } from '#shared/kernel/errors.ts';
 import type { AttemptResult, Unanswered } from '../attempt-result.ts';
 import { classifyFailure } from '../failures/classify.ts';
 import type { BodySink, ProviderResponse } from '../http/provider-client.ts';
-import { StreamInvalid, type StreamRelay } from './stream-relay.ts';
+import { wireOf } from '../providers/adapters.ts';
+import { StreamInvalid } from './stream-invalid.ts';
+import type { StreamRelay } from './stream-relay.ts';
 
 const eventStream = /^text\/event-stream\b/i;
 
@@ -14,6 +16,7 @@ export interface ProviderStreamOptions {
   relay: StreamRelay;
   /** Input tokens of the call by our own count. */
   estimatedInput: number;
+  eventMaxBytes: number;
 }
 
 /** A streamed attempt: where the body of the provider's answer goes, and what came of it in the end. */
@@ -23,6 +26,10 @@ export class ProviderStream implements BodySink {
 
   constructor(options: ProviderStreamOptions) {
     this.#options = options;
+  }
+
+  get eventMaxBytes(): number {
+    return this.#options.eventMaxBytes;
   }
 
   /** Whether the provider answered with a stream at all. */
@@ -90,8 +97,7 @@ export class ProviderStream implements BodySink {
   #refused(nowMs: number): AttemptResult {
     const { relay, endpoint } = this.#options;
     const error = relay.error!;
-    const dialect = endpointDialect[endpoint];
-    const body = dialect === 'anthropic' ? { type: 'error', error } : { error };
+    const body = wireOf(endpoint).errorBody(error);
     const status = statusOf(error);
     const headers = { ...this.#head!.headers, 'content-type': 'application/json' };
     const response = { status, headers, body: Buffer.from(JSON.stringify(body)) };
@@ -110,6 +116,11 @@ const statusByName: Record<string, number> = {
   not_found_error: 404,
   request_too_large: 413,
   timeout_error: 504,
+  throttlingException: 429,
+  validationException: 400,
+  modelStreamErrorException: 424,
+  modelTimeoutException: 408,
+  serviceUnavailableException: 503,
 };
 
 /** The status that the error would have had, had it come before the stream. */

@@ -4,6 +4,7 @@ import type { Usage } from '#shared/contracts/job.ts';
 import { estimateTextTokens } from '#shared/tokens/estimate-tokens.ts';
 import type { StreamEventSense, StreamReader } from '../providers/stream-reader.ts';
 import { EventSplitter, EventTooLarge } from './split-events.ts';
+import { StreamInvalid } from './stream-invalid.ts';
 
 export interface StreamRelayOptions {
   reader: StreamReader;
@@ -14,9 +15,6 @@ export interface StreamRelayOptions {
   /** Takes the events, as they came, as soon as they are whole. */
   emit: (bytes: Buffer) => void;
 }
-
-/** Why a stream cannot go on, although its connection could. */
-export class StreamInvalid extends Error {}
 
 const endMark = '[DONE]';
 const usageNull = '"usage":null';

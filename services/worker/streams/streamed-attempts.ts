@@ -1,7 +1,6 @@
-import { endpointDialect } from '#shared/contracts/endpoint.ts';
 import type { BegunJob } from '#shared/jobs/job-store.ts';
 import type { HeldTicket } from '#shared/queue/ticket-worker.ts';
-import { adapterOf } from '../providers/adapters.ts';
+import { wireOf } from '../providers/adapters.ts';
 import { DeltaLog, type DeltaLogParts } from './delta-log.ts';
 import { ProviderStream } from './provider-stream.ts';
 import { StreamRelay } from './stream-relay.ts';
@@ -32,14 +31,16 @@ export class StreamedAttempts {
     if (!job.stream) return undefined;
     const deltas = new DeltaLog(this.#parts, { tenant, jobId, token, epoch, followers });
     const relay = new StreamRelay({
-      reader: adapterOf(endpointDialect[endpoint]).streamReader(endpoint),
+      reader: wireOf(endpoint).streamReader(endpoint),
       hideUsage: job.stream === 'usage_hidden',
       eventMaxBytes: settings.event_max_bytes,
       eventsMax: settings.events_max,
       emit: (bytes) => deltas.push(bytes),
     });
+    const { event_max_bytes: eventMaxBytes } = settings;
+    const estimatedInput = ticket.input ?? 0;
     return {
-      sink: new ProviderStream({ endpoint, jobId, relay, estimatedInput: ticket.input ?? 0 }),
+      sink: new ProviderStream({ endpoint, jobId, relay, estimatedInput, eventMaxBytes }),
       close: () => deltas.close(),
       forget: () => void log.drop(tenant, jobId).catch(onError),
     };

@@ -1,11 +1,13 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { adapterOf, endpointUrl } from '../../../services/worker/providers/adapters.ts';
-import { tokenCount } from '../../../services/worker/providers/provider-adapter.ts';
+import { providerSchema } from '#config/provider-schema.ts';
+import type { ProviderSettings } from '#config/schema.ts';
+import { adapterOf, wireOf } from '../../../services/worker/providers/adapters.ts';
+import { tokenCount } from '../../../services/worker/providers/wire-format.ts';
 import { holds } from '../../harness/property.ts';
 
-const openai = adapterOf('openai');
-const anthropic = adapterOf('anthropic');
+const openai = wireOf('/v1/chat/completions');
+const anthropic = wireOf('/v1/messages');
 
 describe('usage', () => {
   test.each([
@@ -145,16 +147,40 @@ test('an answer is taken for one only in the form of its endpoint', () => {
   }
 });
 
-test('the key travels where each dialect expects it', () => {
-  expect(openai.authHeaders('k')).toEqual({ authorization: 'Bearer k' });
-  expect(anthropic.authHeaders('k')).toEqual({ 'x-api-key': 'k', 'anthropic-version': '2023-06-01' });
-});
+const providerOf = (over: Record<string, unknown>): ProviderSettings =>
+  providerSchema.parse({
+    dialect: 'openai',
+    base_url: 'https://host/v1',
+    credentials: [{ id: 'main', api_key: 'k' }],
+    pools: { all: { models: ['*'] } },
+    ...over,
+  });
+const call = {
+  operation: '/v1/chat/completions',
+  model: 'm',
+  body: '{"a":1}',
+  stream: false,
+  headers: { 'content-type': 'application/json' },
+} as const;
+const key = { secret: 'k', nowMs: Date.parse('2026-01-01T00:00:00Z') };
 
 test.each([
   ['https://api.openai.com/v1', 'https://api.openai.com/v1/chat/completions'],
   ['https://api.openai.com/v1/', 'https://api.openai.com/v1/chat/completions'],
   ['https://host', 'https://host/v1/chat/completions'],
   ['https://host/prefix//', 'https://host/prefix/v1/chat/completions'],
-])('a base URL with or without the version leads to the same place: %s', (base, expected) => {
-  expect(endpointUrl(base, '/v1/chat/completions')).toBe(expected);
+])('a base URL with or without the version leads to the same place: %s', async (base, expected) => {
+  const { url, headers } = await adapterOf('openai').address(call, providerOf({ base_url: base }), key);
+  expect(url).toBe(expected);
+  expect(headers).toMatchObject({ authorization: 'Bearer k', 'content-type': 'application/json' });
+});
+
+test('the key of Anthropic travels beside the version, which the caller may choose', async () => {
+  const adapter = adapterOf('anthropic');
+  const settings = providerOf({ dialect: 'anthropic' });
+  const messages = { ...call, operation: '/v1/messages' } as const;
+  const { headers } = await adapter.address(messages, settings, key);
+  expect(headers).toMatchObject({ 'x-api-key': 'k', 'anthropic-version': '2023-06-01' });
+  const newer = { ...messages, headers: { 'anthropic-version': '2026-01-01' } };
+  expect((await adapter.address(newer, settings, key)).headers['anthropic-version']).toBe('2026-01-01');
 });

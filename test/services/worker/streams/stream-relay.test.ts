@@ -1,10 +1,11 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { adapterOf } from '../../../../services/worker/providers/adapters.ts';
-import { StreamInvalid, StreamRelay } from '../../../../services/worker/streams/stream-relay.ts';
+import { wireOf } from '../../../../services/worker/providers/adapters.ts';
+import { StreamInvalid } from '../../../../services/worker/streams/stream-invalid.ts';
+import { StreamRelay } from '../../../../services/worker/streams/stream-relay.ts';
 import { holds } from '../../../harness/property.ts';
 
-const reader = adapterOf('openai').streamReader('/v1/chat/completions');
+const reader = wireOf('/v1/chat/completions').streamReader('/v1/chat/completions');
 
 function relayOf(hideUsage = false, eventMaxBytes = 4_096): { relay: StreamRelay; text: () => string } {
   const passed: Buffer[] = [];

@@ -1,6 +1,6 @@
 import type { Usage } from '#shared/contracts/job.ts';
-import { fieldsOf, type ProviderAdapter, partsOf, tokenCount } from './provider-adapter.ts';
-import { readChatEvent, readResponseEvent } from './stream-reader.ts';
+import { fieldsOf, partsOf, tokenCount, type WireFormat } from '../wire-format.ts';
+import { readChatEvent, readResponseEvent } from './read-events.ts';
 
 /** The Responses API counts `input_tokens` and `output_tokens`; the older endpoints name them otherwise. */
 function readUsage(answer: Record<string, unknown>): Usage | undefined {
@@ -21,13 +21,13 @@ function readUsage(answer: Record<string, unknown>): Usage | undefined {
   return { inputTokens, outputTokens, ...parts };
 }
 
-export const openaiAdapter: ProviderAdapter = {
-  authHeaders: (apiKey) => ({ authorization: `Bearer ${apiKey}` }),
+export const openaiWire: WireFormat = {
   readUsage,
-  isAnswer(endpoint, answer) {
-    if (endpoint === '/v1/embeddings') return Array.isArray(answer.data);
-    return Array.isArray(endpoint === '/v1/responses' ? answer.output : answer.choices);
+  isAnswer(operation, answer) {
+    if (operation === '/v1/embeddings') return Array.isArray(answer.data);
+    return Array.isArray(operation === '/v1/responses' ? answer.output : answer.choices);
   },
-  streamReader: (endpoint) =>
-    endpoint === '/v1/responses' ? readResponseEvent(readUsage) : readChatEvent(readUsage),
+  streamReader: (operation) =>
+    operation === '/v1/responses' ? readResponseEvent(readUsage) : readChatEvent(readUsage),
+  errorBody: (error) => ({ error }),
 };

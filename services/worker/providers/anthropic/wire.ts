@@ -1,9 +1,6 @@
 import type { Usage } from '#shared/contracts/job.ts';
-import { fieldsOf, type ProviderAdapter, partsOf, tokenCount } from './provider-adapter.ts';
-import { readMessageEvent } from './stream-reader.ts';
-
-/** Version sent when the caller names none. */
-const defaultVersion = '2023-06-01';
+import { fieldsOf, partsOf, tokenCount, type WireFormat } from '../wire-format.ts';
+import { readMessageEvent } from './read-events.ts';
 
 /** What an answer, or one event of a stream, says of its tokens; each half may be missing. */
 function readParts(answer: Record<string, unknown>): Partial<Usage> {
@@ -25,15 +22,16 @@ function readParts(answer: Record<string, unknown>): Partial<Usage> {
   };
 }
 
-export const anthropicAdapter: ProviderAdapter = {
-  authHeaders: (apiKey) => ({ 'x-api-key': apiKey, 'anthropic-version': defaultVersion }),
-
+export const anthropicWire: WireFormat = {
   readUsage(answer) {
     const { inputTokens, outputTokens, ...parts } = readParts(answer);
     if (inputTokens === undefined || outputTokens === undefined) return undefined;
     return { inputTokens, outputTokens, ...parts };
   },
-
-  isAnswer: (_endpoint, answer) => answer.type === 'message' && Array.isArray(answer.content),
+  isAnswer(operation, answer) {
+    if (operation === '/v1/messages/count_tokens') return tokenCount(answer.input_tokens) !== undefined;
+    return answer.type === 'message' && Array.isArray(answer.content);
+  },
   streamReader: () => readMessageEvent(readParts),
+  errorBody: (error) => ({ type: 'error', error }),
 };

@@ -1,0 +1,2 @@
+/** Why a stream cannot go on, although its connection could. */
+export class StreamInvalid extends Error {}
