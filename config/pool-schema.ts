@@ -118,6 +118,12 @@ const poolObject = z.strictObject({
     1_000_000,
     'Output tokens the provider counts for a call that names no maximum.',
   ),
+  max_tokens_translated: count(
+    8_192,
+    1,
+    1_000_000,
+    'Output tokens asked for when a translated call names no maximum and its provider demands one (Anthropic, Bedrock).',
+  ),
   window_seconds: seconds(60, 1, 3_600, 'Length of the window of rpm, tpm, itpm and otpm; 60 but for tests.'),
   slice_ms: z
     .number()

@@ -1,11 +1,12 @@
 import type { z } from 'zod';
-import { type Endpoint, generates, modelInPath } from '#shared/contracts/endpoint.ts';
+import { type Endpoint, generates, isTranslated, modelInPath } from '#shared/contracts/endpoint.ts';
 import type { CallAxes, JobRequest, StreamMode } from '#shared/contracts/job.ts';
 import { SluiceError } from '#shared/kernel/errors.ts';
+import { translateCall } from '#shared/translation/translate-call.ts';
 import { withBodyUser } from './call-axes.ts';
 import type { CallOptions } from './call-options.ts';
 import { callBodies } from './call-schemas.ts';
-import type { ModelTable } from './model-table.ts';
+import type { ModelTable, ServedModel } from './model-table.ts';
 
 function describeIssue(issue: z.core.$ZodIssue | undefined): { reason: string; param: string | undefined } {
   const param = issue?.path.map(String).join('.') || undefined;
@@ -44,10 +45,32 @@ function outgoing(endpoint: Endpoint, body: Fields, model: string): Fields {
 }
 
 /**
+ * A call for a provider of another dialect is translated now, too, so that what cannot be said there is refused at once.
+ * It is stored in the caller's own dialect: another pool may yet serve it.
+ */
+function readTranslated(
+  endpoint: Endpoint,
+  body: Fields,
+  place: ServedModel,
+  models: ModelTable,
+): { reckoned: Fields; dropped?: string[] } {
+  if (!isTranslated(endpoint, place.dialect)) return { reckoned: body };
+  const { options, dropped } = translateCall(
+    endpoint,
+    body,
+    place.dialect,
+    models.maxTokensTranslated(place),
+  );
+  const max = options.maxOutputTokens;
+  const reckoned = max === undefined ? body : { ...body, max_completion_tokens: max };
+  return dropped.length > 0 ? { reckoned, dropped } : { reckoned };
+}
+
+/**
  * The request of a call: validated where Sluice routes and counts by it, otherwise the same object re-serialised, so
  * that what was checked is what is sent.
  *
- * @throws SluiceError invalid_request, streaming_not_supported or model_not_found
+ * @throws SluiceError invalid_request, streaming_not_supported, model_not_found or not_translatable
  */
 export function readCall(
   endpoint: Endpoint,
@@ -61,14 +84,16 @@ export function readCall(
   if (!parsed.success) throw invalidRequest(parsed.error);
   const place = models.resolve(parsed.data.model, endpoint);
   const { stream, changed } = readStream(endpoint, parsed.data);
+  const { dropped, reckoned } = readTranslated(endpoint, body as Fields, place, models);
   return {
     endpoint,
-    tokens: models.reckon(place, parsed.data, options.tenant, endpoint),
+    tokens: models.reckon(place, reckoned, options.tenant, endpoint),
     model: place.model,
     provider: place.provider,
     pool: place.pool,
     body: JSON.stringify(outgoing(endpoint, { ...(body as Fields), ...changed }, place.model)),
     ...(stream ? { stream } : {}),
+    ...(dropped ? { dropped } : {}),
     headers,
     priority: options.priority,
     delivery: options.delivery,

@@ -1,10 +1,10 @@
 import type { ProviderSettings, Settings } from '#config/schema.ts';
 import {
-  canAnswer,
   type Dialect,
   type Endpoint,
   endpointDialect,
   generates,
+  isTranslated,
   onlyCounts,
   providerDialect,
 } from '#shared/contracts/endpoint.ts';
@@ -29,20 +29,23 @@ export interface ModelPlace {
 /** What earlier calls of a tenant to a model taught. */
 export type LearnedOf = (tenant: string, provider: string, model: string) => Learned;
 
-interface Served extends ModelPlace {
+/** A place, and how its provider is spoken to. */
+export interface ServedModel extends ModelPlace {
   dialect: Dialect;
 }
 
+/** Whether a place can serve a call. */
+type Fits = (place: ServedModel) => boolean;
+
 /**
- * Finds the pool of a model. Names: `provider/model` or the bare model. Exact names win over `prefix*` patterns,
- * longer prefixes over shorter ones. A provider of the caller's dialect goes before one that needs a translation
- * (`canAnswer` says which there are). Providers without credentials serve nothing.
+ * Finds the pool of a model. Names: `provider/model` or the bare model. Exact names win over `prefix*` patterns, longer
+ * prefixes over shorter ones, and providers of the caller's own dialect over those that need a translation. Providers
+ * without credentials serve nothing.
  */
 export class ModelTable {
-  /** By `provider/model`, and by the bare model: the first provider that names it goes first. */
-  readonly #exact = new Map<string, Served>();
-  readonly #bare = new Map<string, Served[]>();
-  readonly #patterns: (Served & { prefix: string })[] = [];
+  readonly #exact = new Map<string, ServedModel>();
+  readonly #bare = new Map<string, ServedModel[]>();
+  readonly #patterns: (ServedModel & { prefix: string })[] = [];
 
   readonly #providers: Settings['providers'];
   readonly #learned: LearnedOf;
@@ -71,34 +74,55 @@ export class ModelTable {
     }
   }
 
-  #addExact(served: Served): void {
+  /** Where several providers name a model, the others are reached as `provider/model`. */
+  #addExact(served: ServedModel): void {
     const { provider, model } = served;
     this.#exact.set(`${provider}/${model}`, served);
-    this.#bare.set(model, [...(this.#bare.get(model) ?? []), served]);
+    const others = this.#bare.get(model);
+    if (others) others.push(served);
+    else this.#bare.set(model, [served]);
   }
 
   /** @throws SluiceError model_not_found */
-  resolve(name: string, endpoint: Endpoint): ModelPlace {
-    const place = this.#find(name, endpoint, undefined) ?? this.#findQualified(name, endpoint);
+  resolve(name: string, endpoint: Endpoint): ServedModel {
+    const native: Fits = ({ dialect }) => dialect === endpointDialect[endpoint];
+    const foreign: Fits = ({ dialect }) => isTranslated(endpoint, dialect);
+    const place =
+      this.#findExact(name, native) ??
+      this.#findExact(name, foreign) ??
+      this.#findPattern(name, native) ??
+      this.#findPattern(name, foreign);
     if (!place)
       throw new SluiceError('model_not_found', { fields: { model: name, endpoint }, param: 'model' });
     return place;
   }
 
-  #findQualified(name: string, endpoint: Endpoint): ModelPlace | undefined {
-    const slash = name.indexOf('/');
-    return slash > 0 ? this.#find(name.slice(slash + 1), endpoint, name.slice(0, slash)) : undefined;
+  /** A bare name belongs to the first provider that names it. */
+  #findExact(name: string, fits: Fits): ServedModel | undefined {
+    const bare = this.#bare.get(name)?.find(fits);
+    if (bare) return bare;
+    const qualified = this.#exact.get(name);
+    return qualified && fits(qualified) ? qualified : undefined;
   }
 
-  #find(model: string, endpoint: Endpoint, provider: string | undefined): ModelPlace | undefined {
-    const named = provider === undefined ? this.#bare.get(model) : this.#exact.get(`${provider}/${model}`);
-    const exact = firstFor(endpoint, named === undefined ? [] : [named].flat());
-    if (exact) return exact;
-    const patterns = this.#patterns.filter(
-      (each) => (provider === undefined || each.provider === provider) && model.startsWith(each.prefix),
-    );
-    const pattern = firstFor(endpoint, patterns);
-    return pattern && { provider: pattern.provider, pool: pattern.pool, model };
+  #findPattern(name: string, fits: Fits): ServedModel | undefined {
+    const bare = this.#match(name, fits);
+    const slash = name.indexOf('/');
+    if (bare || slash <= 0) return bare;
+    const provider = name.slice(0, slash);
+    return this.#match(name.slice(slash + 1), (place) => place.provider === provider && fits(place));
+  }
+
+  #match(model: string, fits: Fits): ServedModel | undefined {
+    const pattern = this.#patterns.find((each) => model.startsWith(each.prefix) && fits(each));
+    if (!pattern) return undefined;
+    const { provider, pool, dialect } = pattern;
+    return { provider, pool, dialect, model };
+  }
+
+  /** Output tokens asked for on behalf of a translated call that names no maximum. */
+  maxTokensTranslated({ provider, pool }: PoolId): number {
+    return this.#providers[provider]!.pools[pool]!.max_tokens_translated;
   }
 
   /**
@@ -130,15 +154,9 @@ export class ModelTable {
   }
 
   /** All models that have an exact name, in the order of the configuration. */
-  list(): (ModelPlace & { dialect: Dialect })[] {
+  list(): ServedModel[] {
     return [...this.#exact.values()];
   }
 }
 
 const noTokens: TokenEstimate = { input: 0, output: 0, max: 0, linear: 0 };
-
-/** The first place that speaks the caller's dialect, else the first that can be asked in its stead. */
-function firstFor<Place extends Served>(endpoint: Endpoint, places: readonly Place[]): Place | undefined {
-  const own = places.find(({ dialect }) => dialect === endpointDialect[endpoint]);
-  return own ?? places.find(({ dialect }) => canAnswer(endpoint, dialect));
-}

@@ -1,44 +1,24 @@
 import type { ProviderSettings } from '#config/schema.ts';
+import { isTranslated, providerDialect } from '#shared/contracts/endpoint.ts';
 import type { BegunJob } from '#shared/jobs/job-store.ts';
 import type { Clock } from '#shared/kernel/clock.ts';
-import type { ErrorCode } from '#shared/kernel/error-catalog.ts';
-import type { AttemptResult, Unanswered } from './attempt-result.ts';
-import { classifyFailure } from './failures/classify.ts';
-import type { ProviderClient, ProviderResponse } from './http/provider-client.ts';
-import { TransportError, type TransportFailure } from './http/transport-error.ts';
-import { wireOf } from './providers/adapters.ts';
+import type { AttemptResult } from './attempt-result.ts';
+import type { BodySink, ProviderClient, ProviderResponse } from './http/provider-client.ts';
+import { failureOf, judgeAnswer } from './judge-answer.ts';
+import type { OutgoingCall } from './providers/provider-adapter.ts';
 import { sendCall } from './send-call.ts';
 import type { ProviderStream } from './streams/provider-stream.ts';
-import { StreamInvalid } from './streams/stream-invalid.ts';
 
 export interface ProviderCall {
   job: BegunJob;
   jobId: string;
   settings: ProviderSettings;
+  /** Pool of the provider that the job is in. */
+  pool: string;
   apiKey: string;
   signal: AbortSignal;
   /** Set when the job is streamed: takes the answer while it comes. */
   stream: ProviderStream | undefined;
-}
-
-const transportCodes: Record<TransportFailure, ErrorCode> = {
-  notSent: 'provider_unreachable',
-  timeout: 'provider_timeout',
-  broken: 'provider_unreachable',
-  tooLarge: 'provider_invalid_response',
-  aborted: 'cancelled',
-};
-
-/** A JSON object, or undefined for anything else. */
-function parseObject(bytes: Buffer): Record<string, unknown> | undefined {
-  try {
-    const value: unknown = JSON.parse(bytes.toString('utf8'));
-    return typeof value === 'object' && value !== null && !Array.isArray(value)
-      ? (value as Record<string, unknown>)
-      : undefined;
-  } catch {
-    return undefined;
-  }
 }
 
 /** Makes one provider request and says what came of it; never throws for what a provider does. */
@@ -47,48 +27,48 @@ export async function callProvider(
   clock: Clock,
   call: ProviderCall,
 ): Promise<AttemptResult> {
-  const { stream } = call;
+  const { job, stream } = call;
+  const { endpoint: operation, body, headers } = job;
+  if (isTranslated(operation, providerDialect[call.settings.dialect])) return translate(client, clock, call);
   try {
-    const response = await send(client, clock, call);
-    return stream?.took ? stream.ended(clock.nowMs()) : judge(response, call, clock.nowMs());
+    // The caller's endpoint is an operation of the provider: what it asked is sent as it is.
+    const response = await send(client, clock, call, { operation, body, headers }, stream);
+    const nowMs = clock.nowMs();
+    return stream?.took ? stream.ended(nowMs) : judgeAnswer(response, operation, nowMs);
   } catch (error) {
     const failure = failureOf(error);
     return stream?.broken(failure) ?? failure;
   }
 }
 
-/** @throws what is no fault of the provider */
-function failureOf(error: unknown): Unanswered {
-  if (error instanceof StreamInvalid)
-    return { kind: 'invalid', reason: error.message, code: 'provider_invalid_response' };
-  if (!(error instanceof TransportError)) throw error;
-  const { failure, message } = error;
-  return { kind: 'unanswered', failure, reason: message, code: transportCodes[failure] };
+/** The translation, and what it needs, is loaded with the first call that needs it. */
+async function translate(client: ProviderClient, clock: Clock, call: ProviderCall): Promise<AttemptResult> {
+  const { callTranslated } = await import('./translate/call-translated.ts');
+  const { job, jobId, stream, settings, pool } = call;
+  return callTranslated({
+    job,
+    jobId,
+    stream,
+    clock,
+    dialect: providerDialect[settings.dialect],
+    maxTokensDefault: settings.pools[pool]!.max_tokens_translated,
+    send: (request, sink) => send(client, clock, call, request, sink),
+  });
 }
 
-/** The caller's endpoint is an operation of the provider: what it asked is sent as it is. */
-function send(client: ProviderClient, clock: Clock, call: ProviderCall): Promise<ProviderResponse> {
-  const { job, jobId, settings, apiKey, signal, stream } = call;
-  const { endpoint: operation, model, body, headers } = job;
+function send(
+  client: ProviderClient,
+  clock: Clock,
+  { job, jobId, settings, apiKey, signal }: ProviderCall,
+  request: Pick<OutgoingCall, 'operation' | 'body' | 'headers'>,
+  sink: BodySink | undefined,
+): Promise<ProviderResponse> {
   return sendCall(client, clock, {
-    call: { operation, model, body, headers, stream: job.stream !== undefined },
+    call: { ...request, model: job.model, stream: job.stream !== undefined },
     settings,
     apiKey,
     attemptId: `${jobId}/${job.attempt}`,
     signal,
-    sink: stream,
+    sink,
   });
-}
-
-function judge(response: ProviderResponse, { job }: ProviderCall, nowMs: number): AttemptResult {
-  const body = parseObject(response.body);
-  if (response.status < 200 || response.status > 299) {
-    return { kind: 'refused', response, ...classifyFailure({ ...response, body, nowMs }) };
-  }
-  const wire = wireOf(job.endpoint);
-  if (!body) return { kind: 'invalid', reason: 'not a JSON object', code: 'provider_invalid_response' };
-  if (!wire.isAnswer(job.endpoint, body)) {
-    return { kind: 'invalid', reason: 'not an answer of this endpoint', code: 'provider_invalid_response' };
-  }
-  return { kind: 'answered', response, usage: wire.readUsage(body) };
 }

@@ -1,4 +1,5 @@
 import type { ProviderSettings, Settings } from '#config/schema.ts';
+import { providerDialect } from '#shared/contracts/endpoint.ts';
 import type { Attempt } from '#shared/contracts/job.ts';
 import { ticketVersion } from '#shared/contracts/ticket.ts';
 import type { Begun, BegunJob, JobStore } from '#shared/jobs/job-store.ts';
@@ -204,7 +205,7 @@ async function runBegun(parts: RunJobParts, held: HeldTicket, job: BegunJob): Pr
   try {
     if (job.stream && job.attempt > 1)
       await parts.lost.note(held.ticket, { ...job, provider: id.provider }, job.attempt);
-    const stream = parts.streams.open(held, job);
+    const stream = parts.streams.open(held, job, providerDialect[parts.provider.dialect]);
     const { attempt, result, endedMs } = await makeAttempt(
       parts,
       held,
@@ -283,6 +284,7 @@ async function makeAttempt(
       job,
       jobId,
       settings: provider,
+      pool: id.pool,
       apiKey: credential.api_key,
       signal,
       stream,

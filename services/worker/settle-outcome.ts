@@ -39,8 +39,14 @@ export function failureOf(
   return { kind: 'error', state, error: new SluiceError(code, { fields }) };
 }
 
-/** Headers of a provider that callers rely on (request ids) and those that say when to come back. */
-const passedHeaders = ['x-request-id', 'request-id', 'retry-after', 'retry-after-ms'];
+/** Headers that callers rely on: request ids, when to come back, and what a translation left out. */
+const passedHeaders = [
+  'x-request-id',
+  'request-id',
+  'retry-after',
+  'retry-after-ms',
+  'x-sluice-dropped-params',
+];
 
 export interface OutcomeSettlerOptions {
   jobs: JobStore;

@@ -49,12 +49,19 @@ export const providerDialect: Record<ProviderKind, Dialect> = {
   bedrock: 'bedrock',
 };
 
+const translatable: readonly Endpoint[] = [
+  '/v1/chat/completions',
+  '/v1/responses',
+  '/v1/completions',
+  '/v1/messages',
+];
+
 /**
- * Whether a provider of this dialect can be asked on behalf of a caller of the endpoint. The one place that says so: a
- * pair that differs needs a translation. Where several providers serve a model, one of the caller's dialect goes first.
+ * Whether a call of the endpoint is translated for a provider of this dialect. The one place that says so: any other pair
+ * of different dialects cannot serve each other.
  */
-export function canAnswer(endpoint: Endpoint, dialect: Dialect): boolean {
-  return endpointDialect[endpoint] === dialect;
+export function isTranslated(endpoint: Endpoint, dialect: Dialect): boolean {
+  return endpointDialect[endpoint] !== dialect && translatable.includes(endpoint);
 }
 
 /** Operations whose model is in the path, and not in the body that is sent. */

@@ -95,6 +95,8 @@ export interface JobRequest {
   axes: CallAxes;
   /** Whether the provider is asked to stream; undefined: the answer comes whole. */
   stream?: StreamMode | undefined;
+  /** Parameters that the provider's dialect has no word for: told to the caller, not stored. */
+  dropped?: string[] | undefined;
   /** Endpoint id or URL that is to hear of the end of this job. */
   webhook?: string | undefined;
 }

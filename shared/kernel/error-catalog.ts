@@ -42,6 +42,10 @@ export const errorCatalog = {
     sentence: 'The request body must not contain the property {property}.',
   },
   invalid_request: { ...badRequest, sentence: '{reason}' },
+  not_translatable: {
+    ...badRequest,
+    sentence: '{param} cannot be translated for the provider of this model: {reason}.',
+  },
   invalid_header: { ...badRequest, sentence: 'The header {header} is not valid: {reason}.' },
   body_too_large: {
     ...badRequest,

@@ -5,7 +5,7 @@ const rows = [
   ['kernel'],
   ['contracts', 'telemetry'],
   ['redis', 'http', 'secrets', 'peers'],
-  ['tenants', 'tokens', 'blobs'],
+  ['tenants', 'tokens', 'blobs', 'translation'],
   ['quotas'],
   ['queue', 'jobs', 'results', 'deliveries', 'batches', 'usage'],
 ];

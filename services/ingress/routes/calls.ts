@@ -58,6 +58,7 @@ export async function answerCall(
     runAtMs: options.runAtMs,
     tell: tellBy(reply),
   };
+  if (call.dropped) reply.header('x-sluice-dropped-params', call.dropped.join(', '));
   if (options.door.applied) reply.header('preference-applied', options.door.applied);
   if (options.door.kind === 'deferred') {
     const { jobId } = await acceptJob(parts, submission);

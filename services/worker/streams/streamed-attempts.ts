@@ -1,6 +1,9 @@
+import { type Dialect, isTranslated } from '#shared/contracts/endpoint.ts';
 import type { BegunJob } from '#shared/jobs/job-store.ts';
 import type { HeldTicket } from '#shared/queue/ticket-worker.ts';
 import { wireOf } from '../providers/adapters.ts';
+import { nativeOperations } from '../translate/native-operations.ts';
+import { StreamTranslation } from '../translate/stream-translation.ts';
 import { DeltaLog, type DeltaLogParts } from './delta-log.ts';
 import { ProviderStream } from './provider-stream.ts';
 import { StreamRelay } from './stream-relay.ts';
@@ -23,24 +26,33 @@ export class StreamedAttempts {
   }
 
   /** Tells who follows the job that an attempt began; undefined when its answer is not streamed. */
-  open({ ticket, token }: HeldTicket, job: BegunJob): StreamedAttempt | undefined {
+  open({ ticket, token }: HeldTicket, job: BegunJob, dialect: Dialect): StreamedAttempt | undefined {
     const { settings, log, tell, onError } = this.#parts;
     const { attempt: epoch, followers, endpoint } = job;
     const { tenant, job: jobId } = ticket;
     if (followers.length > 0) tell(followers, { job: jobId, epoch });
     if (!job.stream) return undefined;
     const deltas = new DeltaLog(this.#parts, { tenant, jobId, token, epoch, followers });
+    const pass = (bytes: Buffer) => deltas.push(bytes);
+    const translation = isTranslated(endpoint, dialect) ? new StreamTranslation(pass, dialect) : undefined;
+    const operation = translation ? nativeOperations[dialect] : endpoint;
     const relay = new StreamRelay({
-      reader: wireOf(endpoint).streamReader(endpoint),
-      hideUsage: job.stream === 'usage_hidden',
+      reader: wireOf(operation).streamReader(operation),
+      hideUsage: job.stream === 'usage_hidden' && !translation,
       eventMaxBytes: settings.event_max_bytes,
       eventsMax: settings.events_max,
-      emit: (bytes) => deltas.push(bytes),
+      emit: translation ? (bytes) => translation.take(bytes) : pass,
     });
-    const { event_max_bytes: eventMaxBytes } = settings;
-    const estimatedInput = ticket.input ?? 0;
     return {
-      sink: new ProviderStream({ endpoint, jobId, relay, estimatedInput, eventMaxBytes }),
+      sink: new ProviderStream({
+        endpoint,
+        operation,
+        jobId,
+        relay,
+        translation,
+        estimatedInput: ticket.input ?? 0,
+        eventMaxBytes: settings.event_max_bytes,
+      }),
       close: () => deltas.close(),
       forget: () => void log.drop(tenant, jobId).catch(onError),
     };

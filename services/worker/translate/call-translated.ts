@@ -1,0 +1,181 @@
+import { type Dialect, endpointDialect, type Operation } from '#shared/contracts/endpoint.ts';
+import { errorBody } from '#shared/contracts/error-body.ts';
+import type { BegunJob } from '#shared/jobs/job-store.ts';
+import type { Clock } from '#shared/kernel/clock.ts';
+import { SluiceError } from '#shared/kernel/errors.ts';
+import { type TranslatedCall, translateCall } from '#shared/translation/translate-call.ts';
+import type { AttemptResult } from '../attempt-result.ts';
+import type { BodySink, ProviderResponse } from '../http/provider-client.ts';
+import { failureOf, judgeAnswer, parseObject } from '../judge-answer.ts';
+import type { ProviderStream } from '../streams/provider-stream.ts';
+import type { AnswerHead, Fields } from './answer-writer.ts';
+import { writerOf } from './answer-writers.ts';
+import { blocksOf } from './blocks.ts';
+import { errorAnswer } from './error-answer.ts';
+import { nativeOperations } from './native-operations.ts';
+import { requestOf } from './native-request.ts';
+import { type Fetch, openModel } from './provider-models.ts';
+
+/** A request in the provider's own dialect. */
+export interface NativeRequest {
+  operation: Operation;
+  body: string;
+  headers: Record<string, string>;
+}
+
+export interface TranslatingCall {
+  job: BegunJob;
+  jobId: string;
+  dialect: Dialect;
+  /** Output tokens asked for when the caller names no maximum and the provider demands one. */
+  maxTokensDefault: number;
+  /** The way to the provider that every call takes: its address, key, bounds and time limits. Asks once. */
+  send: (request: NativeRequest, sink?: BodySink) => Promise<ProviderResponse>;
+  stream: ProviderStream | undefined;
+  clock: Clock;
+}
+
+/**
+ * Makes one provider request for a caller of another dialect, and says what came of it as a call of the provider's own
+ * dialect would: limits, refusals and usage are read from what the provider sent. The AI SDK's models write the request
+ * and read the answer; they send nothing, and ask no second time.
+ */
+export async function callTranslated(call: TranslatingCall): Promise<AttemptResult> {
+  const { job, jobId, dialect } = call;
+  const asked = JSON.parse(job.body) as Fields;
+  let translated: TranslatedCall;
+  try {
+    translated = translateCall(job.endpoint, asked, dialect, call.maxTokensDefault);
+  } catch (error) {
+    if (!(error instanceof SluiceError)) throw error;
+    return neverSent(call, error);
+  }
+  const head: AnswerHead = {
+    id: jobId.replace(/^job_/, ''),
+    createdS: Math.floor(job.nowMs / 1_000),
+    model: job.model,
+    asked,
+    showUsage: job.stream === 'as_is',
+  };
+  const result = call.stream
+    ? await callStreamed(call, call.stream, translated, head)
+    : await callWhole(call, translated, head);
+  return result.kind === 'refused' ? inCallersDialect(call, result) : result;
+}
+
+/** What cannot be said to the provider of this pool, although it was accepted for another one. */
+function neverSent({ job, jobId }: TranslatingCall, error: SluiceError): AttemptResult {
+  const body = Buffer.from(errorBody(endpointDialect[job.endpoint], error, jobId));
+  const response = { status: error.entry.status, headers: { 'content-type': 'application/json' }, body };
+  return {
+    kind: 'refused',
+    response,
+    class: 'rejected',
+    retryable: false,
+    countsAsAttempt: true,
+    retryAfterMs: undefined,
+  };
+}
+
+function inCallersDialect(
+  { job }: TranslatingCall,
+  result: Extract<AttemptResult, { kind: 'refused' }>,
+): AttemptResult {
+  const { status, headers, body } = result.response;
+  const answer = errorAnswer(job.endpoint, status, parseObject(body));
+  const response = {
+    status,
+    headers: { ...headers, 'content-type': 'application/json' },
+    body: Buffer.from(JSON.stringify(answer)),
+  };
+  return { ...result, response };
+}
+
+const otherForm = (error: unknown) =>
+  `its answer has another form (${error instanceof Error ? error.name : 'unknown'})`;
+
+async function callWhole(
+  call: TranslatingCall,
+  { options, dropped }: TranslatedCall,
+  head: AnswerHead,
+): Promise<AttemptResult> {
+  const { job, dialect, clock } = call;
+  const operation = nativeOperations[dialect];
+  let sent: Promise<ProviderResponse> | undefined;
+  const fetch: Fetch = async (_url, init) => {
+    sent = call.send(requestOf(operation, options, init));
+    const { status, body } = await sent;
+    if (status < 200 || status > 299) throw new Error('refused');
+    return new Response(new Uint8Array(body), { headers: { 'content-type': 'application/json' } });
+  };
+  const answer = await openModel(dialect, job.model, fetch)
+    .then((model) => model.doGenerate(options))
+    .catch((error: unknown) => ({ error }));
+  if (!sent) return neverSent(call, notSaid((answer as { error: unknown }).error));
+  try {
+    const response = await sent;
+    const result = judgeAnswer(response, operation, clock.nowMs());
+    if (result.kind !== 'answered') return result;
+    if ('error' in answer)
+      return { kind: 'invalid', reason: otherForm(answer.error), code: 'provider_invalid_response' };
+    const { content, finishReason: reason, usage } = answer;
+    const model = answer.response?.modelId ?? head.model;
+    const body = writerOf(job.endpoint).whole({ ...head, model }, blocksOf(content), { reason, usage });
+    const headers = { ...response.headers, ...droppedHeader(dropped) };
+    return { ...result, response: { ...response, headers, body: Buffer.from(JSON.stringify(body)) } };
+  } catch (error) {
+    return failureOf(error);
+  }
+}
+
+const droppedHeader = (dropped: string[]): Record<string, string> =>
+  dropped.length === 0 ? {} : { 'x-sluice-dropped-params': dropped.join(', ') };
+
+/** What only the SDK found out. Its sentences name the thing, and hold nothing of a prompt. */
+function notSaid(error: unknown): SluiceError {
+  const reason = error instanceof Error ? error.message : 'it cannot be translated';
+  return new SluiceError('not_translatable', { fields: { param: 'The body', reason } });
+}
+
+async function callStreamed(
+  call: TranslatingCall,
+  stream: ProviderStream,
+  { options }: TranslatedCall,
+  head: AnswerHead,
+): Promise<AttemptResult> {
+  const { job, dialect, clock } = call;
+  const operation = nativeOperations[dialect];
+  const translation = stream.translation!;
+  let sent: Promise<ProviderResponse> | undefined;
+  const fetch: Fetch = async (_url, init) => {
+    sent = call
+      .send(requestOf(operation, options, init), stream)
+      .then((response) => {
+        stream.readRest();
+        return response;
+      })
+      .finally(() => translation.close());
+    await Promise.race([translation.opened, sent]);
+    if (!stream.took) throw new Error('refused');
+    return new Response(translation.readable, { headers: { 'content-type': 'text/event-stream' } });
+  };
+  try {
+    const model = await openModel(dialect, job.model, fetch);
+    const { stream: parts } = await model.doStream(options);
+    await translation.write(parts, writerOf(job.endpoint), head);
+  } catch (error) {
+    translation.failed ??= otherForm(error);
+    if (!sent) return neverSent(call, notSaid(error));
+  }
+  try {
+    const response = await sent!;
+    if (stream.took) return stream.ended(clock.nowMs());
+    const result = judgeAnswer(response, operation, clock.nowMs());
+    return result.kind === 'answered'
+      ? { kind: 'invalid', reason: 'not a stream', code: 'provider_invalid_response' }
+      : result;
+  } catch (error) {
+    const failure = failureOf(error);
+    return stream.broken(failure) ?? failure;
+  }
+}

@@ -1,0 +1,20 @@
+import type { FilePart } from './call.ts';
+import { malformed, untranslatable } from './fields.ts';
+
+const dataUrl = /^data:([^;,]+)(?:;[^;,]+)*;base64,/;
+
+/** A file given inline, in base64. */
+export function inlineFile(mediaType: string, data: string, filename?: string): FilePart {
+  return { type: 'file', mediaType, data: { type: 'data', data }, ...(filename ? { filename } : {}) };
+}
+
+/** A file as OpenAI's dialects name one: by `data:` URL or by address. `kind` is what an address is taken for. */
+export function fileOfUrl(url: string, kind: string, param: string, filename?: string): FilePart {
+  const inline = dataUrl.exec(url.slice(0, 200));
+  if (inline) return inlineFile(inline[1]!, url.slice(inline[0].length), filename);
+  if (url.startsWith('data:')) throw malformed(param, 'a data: URL must be in base64');
+  if (!/^https?:\/\//.test(url) || !URL.canParse(url))
+    throw untranslatable(param, 'only http, https and data: URLs can be translated');
+  const data = { type: 'url', url: new URL(url) } as const;
+  return { type: 'file', mediaType: kind, data, ...(filename ? { filename } : {}) };
+}
