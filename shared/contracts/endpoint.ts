@@ -54,6 +54,7 @@ const translatable: readonly Endpoint[] = [
   '/v1/responses',
   '/v1/completions',
   '/v1/messages',
+  '/v1beta/models/{model}:generateContent',
 ];
 
 /**

@@ -140,19 +140,65 @@ const messages: Record<string, Fate> = {
   speed: dropped,
 };
 
+const gemini: Record<string, Fate> = {
+  model: 'read',
+  stream: 'read',
+  contents: 'read',
+  systemInstruction: 'read',
+  system_instruction: 'read',
+  generationConfig: 'read',
+  generation_config: 'read',
+  tools: 'read',
+  toolConfig: 'read',
+  tool_config: 'read',
+  safetySettings: { dropped: true, unless: isEmpty },
+  labels: dropped,
+  cachedContent: { refused: stored },
+};
+
+/** What stands in Gemini's `generationConfig`. */
+export const generationParameters: Record<string, Fate> = {
+  temperature: { to: 'temperature' },
+  topP: { to: 'topP' },
+  topK: { to: 'topK' },
+  maxOutputTokens: { to: 'maxOutputTokens' },
+  presencePenalty: { to: 'presencePenalty' },
+  frequencyPenalty: { to: 'frequencyPenalty' },
+  seed: { to: 'seed' },
+  stopSequences: 'read',
+  responseMimeType: 'read',
+  responseSchema: 'read',
+  responseJsonSchema: 'read',
+  thinkingConfig: 'read',
+  candidateCount: several,
+  responseLogprobs: { refused: probabilities, unless: isFalse },
+  logprobs: { refused: probabilities, unless: isZero },
+  responseModalities: {
+    refused: 'only text can be asked for',
+    unless: (value) => Array.isArray(value) && value.every((each) => /^text$/i.test(String(each))),
+  },
+  speechConfig: { refused: 'audio cannot be translated' },
+};
+
 /** Every parameter that is known, by endpoint. Others are dropped and named. */
 export const parametersOf = {
   '/v1/chat/completions': chat,
   '/v1/completions': completions,
   '/v1/responses': responses,
   '/v1/messages': messages,
+  '/v1beta/models/{model}:generateContent': gemini,
 } satisfies Record<string, Record<string, Fate>>;
 
 /** Applies the table to a body: what is left to do are the parameters that are `read`. @throws SluiceError not_translatable */
-export function applyParameters(table: Record<string, Fate>, body: Fields, call: ReadCall): void {
+export function applyParameters(
+  table: Record<string, Fate>,
+  body: Fields,
+  call: ReadCall,
+  prefix = '',
+): void {
   for (const [param, value] of Object.entries(body)) {
     if (value === null || value === undefined) continue;
-    applyFate(Object.hasOwn(table, param) ? table[param]! : dropped, param, value, call);
+    applyFate(Object.hasOwn(table, param) ? table[param]! : dropped, prefix + param, value, call);
   }
 }
 

@@ -31,3 +31,13 @@ export function sealOfCall(metadata: SharedV4ProviderMetadata | undefined): stri
   const signed = Object.entries(metadata ?? {}).filter(([, said]) => said.thoughtSignature !== undefined);
   return sealOf(Object.fromEntries(signed));
 }
+
+/** A seal where the dialect wants bytes, in base64. */
+export function sealedBytesOf(metadata: SharedV4ProviderMetadata | undefined): string | undefined {
+  const seal = sealOf(metadata);
+  return seal === undefined ? undefined : Buffer.from(seal).toString('base64');
+}
+
+export function readSealedBytes(bytes: unknown): SharedV4ProviderOptions | undefined {
+  return typeof bytes === 'string' ? readSealed(Buffer.from(bytes, 'base64').toString()) : undefined;
+}

@@ -4,6 +4,7 @@ import type { Fields } from './fields.ts';
 import { untranslatable } from './fields.ts';
 import { readChat } from './read-chat.ts';
 import { readCompletion } from './read-completions.ts';
+import { readGemini } from './read-gemini.ts';
 import { readMessages } from './read-messages.ts';
 import { readResponse } from './read-responses.ts';
 import { fitTo } from './targets.ts';
@@ -13,6 +14,7 @@ const readers: Partial<Record<Endpoint, (body: Fields) => ReadCall>> = {
   '/v1/completions': readCompletion,
   '/v1/responses': readResponse,
   '/v1/messages': readMessages,
+  '/v1beta/models/{model}:generateContent': readGemini,
 };
 
 export interface TranslatedCall {

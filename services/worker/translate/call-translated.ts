@@ -103,6 +103,8 @@ async function callWhole(
   const operation = nativeOperations[dialect];
   let sent: Promise<ProviderResponse> | undefined;
   const fetch: Fetch = async (_url, init) => {
+    // Some models ask on by themselves, to continue a long answer: that would be another attempt.
+    if (sent) throw new Error('asked twice');
     sent = call.send(requestOf(operation, options, init));
     const { status, body } = await sent;
     if (status < 200 || status > 299) throw new Error('refused');
@@ -148,6 +150,8 @@ async function callStreamed(
   const translation = stream.translation!;
   let sent: Promise<ProviderResponse> | undefined;
   const fetch: Fetch = async (_url, init) => {
+    // Some models ask on by themselves, to continue a long answer: that would be another attempt.
+    if (sent) throw new Error('asked twice');
     sent = call
       .send(requestOf(operation, options, init), stream)
       .then((response) => {
