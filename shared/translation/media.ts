@@ -1,6 +1,10 @@
 import type { FilePart } from './call.ts';
 import { malformed, untranslatable } from './fields.ts';
 
+/** What the end of an address says of a picture; providers look into the bytes, but Gemini wants a name for them. */
+const pictureTypes: Record<string, string> = { png: 'image/png', webp: 'image/webp', gif: 'image/gif' };
+const usualPicture = 'image/jpeg';
+
 const dataUrl = /^data:([^;,]+)(?:;[^;,]+)*;base64,/;
 
 /** A file given inline, in base64. */
@@ -16,5 +20,11 @@ export function fileOfUrl(url: string, kind: string, param: string, filename?: s
   if (!/^https?:\/\//.test(url) || !URL.canParse(url))
     throw untranslatable(param, 'only http, https and data: URLs can be translated');
   const data = { type: 'url', url: new URL(url) } as const;
-  return { type: 'file', mediaType: kind, data, ...(filename ? { filename } : {}) };
+  const mediaType = kind === 'image/*' ? pictureTypeOf(data.url) : kind;
+  return { type: 'file', mediaType, data, ...(filename ? { filename } : {}) };
+}
+
+function pictureTypeOf({ pathname }: URL): string {
+  const ending = pathname.slice(pathname.lastIndexOf('.') + 1).toLowerCase();
+  return Object.hasOwn(pictureTypes, ending) ? pictureTypes[ending]! : usualPicture;
 }

@@ -80,6 +80,7 @@ export function fitTo(dialect: keyof typeof targets, call: ReadCall, maxTokensDe
     delete options.responseFormat;
   }
   if (target.systemFirst) options.prompt = withSystemFirst(options.prompt);
+  options.prompt = withToolTurns(options.prompt);
   for (const file of filesOf(options.prompt)) refuseFile(file, target, dialect);
   options.providerOptions = providerOptionsOf(call);
 }
@@ -97,6 +98,18 @@ function withSystemFirst(prompt: Message[]): Message[] {
   if (said.length === 0) return prompt;
   const others = prompt.filter(({ role }) => role !== 'system');
   return [{ role: 'system', content: said.join('\n\n') }, ...others];
+}
+
+/** The answers of tools that were called together are one turn: Gemini counts them. */
+function withToolTurns(prompt: Message[]): Message[] {
+  const turns: Message[] = [];
+  for (const message of prompt) {
+    const last = turns.at(-1);
+    if (message.role === 'tool' && last?.role === 'tool')
+      turns[turns.length - 1] = { ...last, content: [...last.content, ...message.content] };
+    else turns.push(message);
+  }
+  return turns;
 }
 
 /** Whether tools were called since the user spoke, by a turn whose thoughts are not here. */
