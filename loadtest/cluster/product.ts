@@ -40,6 +40,10 @@ export class Product {
     return this.#ingress!.pid;
   }
 
+  get workerPids(): number[] {
+    return this.#workers.map(({ pid }) => pid);
+  }
+
   /** Replaces the configuration file, as a deployment does; running processes follow it by themselves. */
   async configure(configuration: Record<string, unknown>): Promise<void> {
     await writeFile(`${this.#configFile}.new`, stringify(configuration));
