@@ -50,7 +50,7 @@ function tooMany(): SluiceError {
 
 /** Every day is one hash of bounded size. */
 export async function cellsOf(redis: RedisConnection, tenant: string, day: number): Promise<UsageCell[]> {
-  const fields = await redis.hgetall(keys.usage(tenant, day)).catch((error: unknown) => {
+  const fields = await redis.hgetallBuffer(keys.usage(tenant, day)).catch((error: unknown) => {
     throw storeError(error);
   });
   return Object.entries(fields).map(([field, value]) => parseCell(field, value));

@@ -34,13 +34,17 @@ export function addCounters(into: UsageCounters, more: UsageCounters): void {
   for (const name of counterNames) into[name] += more[name];
 }
 
-/** A field as settle.lua writes it: the axes of the record as JSON, the provider and the model, on a line each. */
-export function parseCell(field: string, value: string): UsageCell {
+const doubleBytes = 8;
+
+/**
+ * A field as settle.lua writes it: the axes of the record as JSON, the provider and the model, on a line each; its value: a
+ * double for each counter.
+ */
+export function parseCell(field: string, value: Buffer): UsageCell {
   const [axes = '{}', provider = '', model = ''] = field.split('\n');
   const { key, team, user, feature, route } = JSON.parse(axes) as Partial<CallAxes>;
   const named = Object.entries({ key, team, user, feature, route, provider, model });
-  const numbers = value.split(' ').map(Number);
-  const counters = counterNames.map((name, index) => [name, numbers[index] ?? 0]);
+  const counters = counterNames.map((name, index) => [name, value.readDoubleLE(index * doubleBytes)]);
   return {
     axes: Object.fromEntries(named.filter(([, name]) => name !== undefined)),
     counters: Object.fromEntries(counters) as UsageCounters,

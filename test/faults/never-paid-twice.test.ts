@@ -54,6 +54,7 @@ async function expectPaidOnce(faults: FaultSystem): Promise<void> {
   expect(rows.reduce((sum, { outputTokens }) => sum + outputTokens, 0)).toBe(faults.arrivals.outputTokens);
   expect(rows.reduce((sum, { inputTokens }) => sum + inputTokens, 0)).toBe(faults.arrivals.inputTokens);
   expect(await faults.depth()).toBe(0);
+  expect(await faults.discrepancies()).toEqual([]);
 }
 
 test('answers that come while Redis is read-only are stored afterwards, and no call is made again', async () => {

@@ -83,6 +83,7 @@ test('kill -9 of the worker in the middle of a stream: the reader is told, and e
   const [wasted] = await faults.ledger();
   expect(wasted!.outputTokens).toBeGreaterThan(5);
   expect(wasted!.outputTokens).toBeLessThan(4_000);
+  expect(await faults.discrepancies()).toEqual([]);
   expect(await faults.depth()).toBe(0);
 });
 
@@ -98,6 +99,7 @@ test('kill -9 of the worker under at_most_once: the reader is told that the outc
   expect(codeOf(await reader.rest())).toBe('outcome_unknown');
   expect(faults.arrivals.total).toBe(1);
   expect((await faults.ledger()).map(({ kind }) => kind)).toEqual(['wasted']);
+  expect(await faults.discrepancies()).toEqual([]);
 });
 
 test('kill -9 of the ingress in the middle of a stream: the rest is read on another one, without a gap or a duplicate', async () => {

@@ -41,6 +41,7 @@ test('a worker that sleeps past its lease: another one answers, and what the fir
   expect(done.map(({ status }) => status)).toEqual(Array(count).fill(200));
   expect(before.map(([, body]) => body)).toEqual(done.map(({ text }) => text));
   expect(await stored()).toEqual(before);
+  expect(await faults.discrepancies()).toEqual([]);
   const rows = await faults.ledger();
   for (const kind of ['settled', 'wasted']) {
     expect(new Set(rows.filter((row) => row.kind === kind).map(({ job }) => job))).toEqual(

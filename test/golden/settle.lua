@@ -507,9 +507,12 @@ local function writeRow(kind, attempt, ofProvider, ofModel, input, cached, outpu
   spent.nano_usd = cost ~= '' and spent.nano_usd and spent.nano_usd + cost or nil
 end
 
--- Adds counters (usage-cell.ts names them) to the cell of the day that has these axes. Once there are too many cells,
--- users and features are told apart no more; once there are too many of those, nothing is.
-local function addUsage(ofProvider, ofModel, ...)
+-- Nine counters as doubles (usage-cell.ts names them): packing them takes a tenth of the time that digits take.
+local nineDoubles = '<ddddddddd'
+
+-- Adds to the cell of the day that has these axes. Once there are too many cells, users and features are told apart no
+-- more; once there are too many of those, nothing is.
+local function addUsage(ofProvider, ofModel, calls, failures, input, cached, output, cost, unpriced, wasted, wastedCost)
   local day = usagePrefix .. math.floor(nowMs / 86400000)
   local cell = axes .. '\n' .. ofProvider .. '\n' .. ofModel
   local known, cells = redis.call('HGET', day, cell), nil
@@ -529,18 +532,13 @@ local function addUsage(ofProvider, ofModel, ...)
       end
     end
   end
-  local sums = {...}
   if known then
-    local at = 0
-    for sum in string.gmatch(known, '%d+') do
-      at = at + 1
-      sums[at] = sum + sums[at]
-    end
+    local a, b, c, d, e, f, g, h, i = struct.unpack(nineDoubles, known)
+    calls, failures, input, cached, output = calls + a, failures + b, input + c, cached + d, output + e
+    cost, unpriced, wasted, wastedCost = cost + f, unpriced + g, wasted + h, wastedCost + i
   end
-  for at = 1, #sums do
-    sums[at] = string.format('%.0f', sums[at])
-  end
-  redis.call('HSET', day, cell, table.concat(sums, ' '))
+  redis.call('HSET', day, cell,
+    struct.pack(nineDoubles, calls, failures, input, cached, output, cost, unpriced, wasted, wastedCost))
   if cells == 0 then
     redis.call('PEXPIRE', day, usageLifeMs)
   end

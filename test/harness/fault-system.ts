@@ -1,6 +1,7 @@
 import type { Redis } from 'ioredis';
 import { terminalStates } from '#shared/contracts/job.ts';
 import { keys } from '#shared/redis/keys.ts';
+import { type Discrepancy, reconcileDay } from '#shared/usage/reconcile.ts';
 import type { Arrival } from '../../loadtest/simulator/arrivals/arrival-log.ts';
 import { type ArrivalSummary, summarize } from '../../loadtest/simulator/arrivals/summary.ts';
 import type { Simulator } from '../../loadtest/simulator/start-simulator.ts';
@@ -141,6 +142,14 @@ export class FaultSystem {
         outputTokens: Number(field('outputTokens')),
       };
     });
+  }
+
+  /** Where the usage of today or yesterday is not the sum of the ledger; nowhere, if all is well. */
+  async discrepancies(): Promise<Discrepancy[]> {
+    const [seconds] = await this.store.time();
+    const today = Math.floor(Number(seconds) / 86_400);
+    const days = await Promise.all([today - 1, today].map((day) => reconcileDay(this.store, tenant, day)));
+    return days.flat();
   }
 
   /** How many unended jobs the tenant is charged for; 0 when all is over. */

@@ -24,7 +24,9 @@ test('up runs everything, commands beside it need no flags, and afterwards nothi
   await until('it is up', () => up.stdout.includes('Try it:'));
   const file = join(dataDir, 'running.json');
   const adminKey = join(dataDir, 'admin-key');
-  for (const kept of [file, adminKey]) expect((await stat(kept)).mode & 0o777).toBe(0o600);
+  const secretKey = join(dataDir, 'secret-key');
+  expect(up.stdout + up.stderr).not.toContain((await readFile(secretKey, 'utf8')).trim());
+  for (const kept of [file, adminKey, secretKey]) expect((await stat(kept)).mode & 0o777).toBe(0o600);
   expect(up.stdout).toContain(`key: ${(await readFile(adminKey, 'utf8')).trim()}\n`);
   expect(await runCli(['jobs', 'ls'], { env })).toMatchObject({ code: 0, stderr: 'No jobs.\n' });
   up.child.kill('SIGTERM');

@@ -53,7 +53,10 @@ const spent: fc.Arbitrary<Spent> = fc.record({
       cachedInputTokens,
       outputTokens,
     })),
-  cost: fc.option(fc.integer({ min: 0, max: 1e12 }), { nil: undefined }),
+  // Up to amounts that Lua would write in exponential form, though not so many that they cannot be added up exactly.
+  cost: fc.option(fc.oneof(fc.integer({ min: 0, max: 1e9 }), fc.integer({ min: 0, max: 2e14 })), {
+    nil: undefined,
+  }),
 });
 const ending = fc.oneof(
   fc.record({ state: fc.constant('succeeded' as const), spent: fc.option(spent, { nil: undefined }) }),
