@@ -1,4 +1,5 @@
 import { endingNames, type JobEvent } from '#shared/contracts/job-events.ts';
+import { usdOf } from '#shared/tokens/price.ts';
 
 /** Name of an event as readers of a job's events see it, through whichever door. */
 export function eventName(event: JobEvent): string {
@@ -15,7 +16,7 @@ export function eventOf(job: string, event: JobEvent): Record<string, unknown> {
     case 'delta':
       return { job, text: event.bytes.toString() };
     case 'ended': {
-      const { state, status, contentType, provider, model, attempts, error } = event.head;
+      const { state, status, contentType, provider, model, attempts, error, costNanoUsd } = event.head;
       return {
         job,
         status: state,
@@ -24,6 +25,7 @@ export function eventOf(job: string, event: JobEvent): Record<string, unknown> {
         provider,
         model,
         attempts,
+        cost_usd: costNanoUsd === undefined ? null : usdOf(costNanoUsd),
         error,
       };
     }

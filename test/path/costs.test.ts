@@ -61,6 +61,8 @@ describe('what a call has cost', () => {
     await response.text();
     const job = await untilStatus(sluice, jobIdOf(response), 'succeeded');
     expect(job.cost_usd).toBeGreaterThan(0.5);
+    const events = await (await sluice.get(`/v1/jobs/${job.id}/events`)).text();
+    expect(events).toContain(`"cost_usd":${job.cost_usd}`);
   });
 
   test('is nothing where it failed before it was made, and unknown where nobody lists a price', async () => {
