@@ -97,6 +97,21 @@ const poolObject = z.strictObject({
     .describe(
       'Usage tier at the provider: fills in the ceilings that are not given, from `config/tiers.yaml`.',
     ),
+  depth_max: z
+    .number()
+    .int()
+    .min(1)
+    .max(10_000_000)
+    .optional()
+    .describe(
+      'Calls of all tenants that may wait in this pool, give or take those being accepted at the same moment; see `on_full`. Unset: only the queues of tenants are bounded.',
+    ),
+  on_full: z
+    .enum(['block', 'error', 'drop'])
+    .default('block')
+    .describe(
+      'What becomes of a call for a pool in which `depth_max` calls wait: it waits all the same, is refused with 503, or takes the place of the oldest waiting call of its tenant, which ends as `dropped`.',
+    ),
   breaker: breakerSchema,
   ramp: rampSchema,
   token_accounting: z

@@ -1,11 +1,10 @@
 import { createHash } from 'node:crypto';
 import type { Settings } from '#config/schema.ts';
 import type { JobRequest } from '#shared/contracts/job.ts';
-import type { Accepted, AcceptOptions, JobStore } from '#shared/jobs/job-store.ts';
+import type { Accepted, AcceptOptions } from '#shared/jobs/job-store.ts';
 import type { Clock } from '#shared/kernel/clock.ts';
 import { SluiceError } from '#shared/kernel/errors.ts';
 import { newId } from '#shared/kernel/ids.ts';
-import type { PoolQueue } from '#shared/queue/pool-queue.ts';
 import { refusalOf } from '#shared/quotas/refusal.ts';
 import type { Awaited, OutcomeWaiter } from '#shared/results/await-outcome.ts';
 import type { EventFeed, Subscription } from '#shared/results/event-feed.ts';
@@ -14,14 +13,14 @@ import type { Metrics } from '#shared/telemetry/metrics.ts';
 import { inSpan, SpanKind, spans } from '#shared/telemetry/tracing.ts';
 import type { Prices } from '#shared/tokens/price.ts';
 import { type CallQuotas, quotaHeaders, quotasOf, type TellQuotas } from './call-quotas.ts';
+import type { CancelJobParts } from './cancel-job.ts';
+import { makeRoom } from './make-room.ts';
 import type { StoreGuard } from './store-guard.ts';
 
-export interface AcceptJobParts {
+export interface AcceptJobParts extends CancelJobParts {
   ingressId: string;
   /** As of now: read it for each call. */
   readonly settings: Settings;
-  jobs: JobStore;
-  queueOf: (provider: string, pool: string) => PoolQueue | undefined;
   waiter: OutcomeWaiter;
   feed: EventFeed;
   storeGuard: StoreGuard;
@@ -45,6 +44,10 @@ export interface Submission {
   runAtMs: number | undefined;
   /** Hears how the caller's quotas stand, before it is taken in or refused. */
   tell?: TellQuotas;
+  /** The same call with another model, for a budget that asks for it when it is exhausted. */
+  withModel?: (model: string) => JobRequest;
+  /** What was asked for, when another model is called instead. */
+  asked?: JobRequest;
 }
 
 export interface AcceptedJob {
@@ -186,9 +189,12 @@ async function acceptOnce(
   follows = false,
 ): Promise<Taken> {
   parts.storeGuard.refuseWhenFull();
+  await makeRoom(parts, submission.tenant, submission.request);
   const quotas = quotasOf(parts, submission.tenant, submission.request);
   const ask = (goneJob?: string) => accept(parts, submission, quotas, { jobId, waiter, goneJob, follows });
   const accepted = await ask();
+  if (takeCheaperModel(submission, quotas, accepted))
+    return acceptOnce(parts, submission, jobId, waiter, follows);
   if (accepted.kind !== 'joined' || (await parts.jobs.view(submission.tenant, accepted.jobId)))
     return refuseOrTake(parts, submission, quotas, accepted);
   // The key outlived the record it points to: the key is free again.
@@ -202,14 +208,14 @@ function accept(
   asks: Pick<AcceptOptions, 'jobId' | 'waiter' | 'goneJob' | 'follows'>,
 ): Promise<Accepted> {
   const { settings, jobs } = parts;
-  const { tenant, request, idempotencyKey, runAtMs } = submission;
+  const { tenant, request, idempotencyKey, runAtMs, asked = request } = submission;
   const deadlineSeconds = submission.deadlineSeconds ?? settings.jobs.deadline_max_seconds;
   const idempotency =
     idempotencyKey === undefined
       ? undefined
       : {
           keyHash: sha256(idempotencyKey),
-          fingerprint: sha256(`${request.endpoint}\n${request.model}\n${request.body}`),
+          fingerprint: sha256(`${asked.endpoint}\n${asked.model}\n${asked.body}`),
         };
   return jobs.accept({
     ...asks,
@@ -222,6 +228,15 @@ function accept(
     quotas: quotas.text,
     deadlineMs: deadlineSeconds * 1_000,
   });
+}
+
+/** Whether the call goes on, once, with the model that its exhausted budget names. */
+function takeCheaperModel(submission: Submission, { charges }: CallQuotas, accepted: Accepted): boolean {
+  const model = accepted.kind === 'limited' ? charges[accepted.index]?.limit.model : undefined;
+  if (model === undefined || !submission.withModel || submission.asked) return false;
+  submission.asked = submission.request;
+  submission.request = submission.withModel(model);
+  return true;
 }
 
 /** @throws SluiceError invalid_key when the tenant has left the configuration since it was identified */

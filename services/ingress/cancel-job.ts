@@ -41,11 +41,13 @@ export async function cancelWaiting(
   { jobs, settings, redis, queueOf }: CancelJobParts,
   tenant: string,
   jobId: string,
+  state: TerminalState = 'cancelled',
+  error = new SluiceError('cancelled'),
 ): Promise<boolean> {
   const job = await jobs.view(tenant, jobId);
   if (!job) return false;
   const subject = { ...job, jobId, attempts: job.attempt, queueMs: 0, providerMs: 0 };
-  const settlement = errorSettlement(subject, 'cancelled', new SluiceError('cancelled'));
+  const settlement = errorSettlement(subject, state, error);
   const settled = await jobs.settle({ ...settlement, onlyWaiting: true, requestBlob: job.requestBlob });
   if (settled.kind !== 'settled') return false;
   await announce(redis, settings.replies, settled.waiters, settlement.head, settlement.body);

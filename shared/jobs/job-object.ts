@@ -22,8 +22,12 @@ export const jobObject = z
       .string()
       .nullable()
       .describe(
-        'Why a waiting job waits: fair_share, rpm, tpm, itpm, otpm, rpd, tpd, concurrency, cooldown, tenant_concurrency, paused, retry or scheduled.',
+        'Why a waiting job waits: fair_share, rpm, tpm, itpm, otpm, rpd, tpd, concurrency, cooldown, tenant_concurrency, paused, retry, quota or scheduled.',
       ),
+    wait_quota: z
+      .string()
+      .nullable()
+      .describe('The quota of its own that a job waits for, such as `customer+user requests`.'),
     position: z.int().nullable().describe('Jobs of the same tenant that stand before it in its pool.'),
     estimated_start: moment,
     usage: z
@@ -57,6 +61,7 @@ export interface WaitExplanation {
 function waitReason(job: JobView, scheduled: boolean, waiting: WaitExplanation | undefined): string | null {
   if (job.state !== 'queued') return null;
   if (scheduled) return 'scheduled';
+  if (job.waitQuota !== undefined) return 'quota';
   if (waiting?.position === undefined) return job.waitReason ?? 'fair_share';
   return waiting.position === 0 ? (waiting.waitReason ?? 'fair_share') : 'fair_share';
 }
@@ -97,6 +102,7 @@ export function toJobObject(
     finished_at: seconds(job.finishedMs),
     attempts: job.attempts,
     wait_reason: waitReason(job, scheduled, waiting),
+    wait_quota: job.state === 'queued' ? (job.waitQuota ?? null) : null,
     position: waiting?.position ?? null,
     estimated_start:
       waiting?.estimatedStartMs === undefined ? null : seconds(nowMs + waiting.estimatedStartMs),

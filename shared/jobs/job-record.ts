@@ -28,6 +28,7 @@ export const viewFields = [
   'head',
   'metadata',
   'waitReason',
+  'waitQuota',
   'owner',
   'leaseUntilMs',
   'priority',
@@ -58,6 +59,8 @@ export interface JobView {
   head: OutcomeHead | undefined;
   metadata: Record<string, string>;
   waitReason: string | undefined;
+  /** Quota that it waits for before its first attempt. */
+  waitQuota: string | undefined;
   owner: string | undefined;
   leaseUntilMs: number | undefined;
   /** No attempt begins before it: the provider asked for patience. */
@@ -103,6 +106,7 @@ export function viewOf(tenant: string, id: string, values: readonly (string | nu
     head: jsonOr<OutcomeHead>(field.head),
     metadata: jsonOr<Record<string, string>>(field.metadata) ?? {},
     waitReason: field.waitReason ?? undefined,
+    waitQuota: field.waitQuota ?? undefined,
     owner: field.owner ?? undefined,
     leaseUntilMs: numberOr(field.leaseUntilMs),
     notBeforeMs: numberOr(field.notBeforeMs),

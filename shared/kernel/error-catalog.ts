@@ -228,6 +228,15 @@ export const errorCatalog = {
     sentence:
       'There is a budget for this call, and no price is known for {model}. Name a price, or let unpriced calls pass.',
   },
+  pool_full: {
+    ...unavailable,
+    sentence: 'Too many calls wait for {pool}: {current} of {limit}.',
+  },
+  dropped: {
+    ...unavailable,
+    sentence:
+      'Too many calls waited for {pool}, and a newer one took the place of this one; nothing was charged.',
+  },
   await_timeout: {
     status: 504,
     type: 'server_error',

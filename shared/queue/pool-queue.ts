@@ -35,6 +35,8 @@ export interface EnqueueOptions {
 export const keepNothing = { count: 0 } as const;
 /** Most tickets looked through for those of a dead worker. */
 const activeMax = 100_000;
+/** A member of a lane is the number of its ticket, in so many digits, and the id of its job. */
+const sequenceDigits = 12;
 /** BullMQ's event stream serves nobody here; it stays short. */
 const eventsMax = 100;
 
@@ -173,6 +175,13 @@ export class PoolQueue implements Service {
   /** A waiting job, picked at random; undefined when none waits in a lane that competes. */
   pickWaiting(): Promise<{ tenant: string; jobId: string } | undefined> {
     return this.#ask(pickWaiting(this.#queue.getBackend()));
+  }
+
+  /** The job that is first in line in a tenant's lane; undefined when none waits there. */
+  async firstOf(tenant: string): Promise<string | undefined> {
+    const lane = `${fairKeys(this.#queue.toKey('')).jobs}${tenant}`;
+    const [first] = await this.#ask(this.#connection.zrange(lane, 0, '0'));
+    return first?.slice(sequenceDigits);
   }
 
   /** Tickets by where they are. */

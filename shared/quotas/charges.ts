@@ -39,19 +39,11 @@ export function countedOf(numbers: readonly number[]): Counted[] {
 /** Charges as the scripts read them. */
 export function encodeCharges(charges: readonly Charge[], settings: Settings['quotas']): string | undefined {
   if (charges.length === 0) return undefined;
-  const rows = charges.map(
-    ({ limit: { counting, dimension, limit, windowMs, detail, full, spread }, counter, cost }) => [
-      counter,
-      counting,
-      dimension,
-      limit,
-      cost,
-      windowMs,
-      detail,
-      full,
-      spread,
-    ],
-  );
+  const rows = charges.map(({ limit: quota, counter, cost }) => {
+    const { counting, dimension, limit, windowMs, detail, full, spread, axis } = quota;
+    const label = `${axis} ${dimension === 'nano_usd' ? 'budget' : dimension}`;
+    return [counter, counting, dimension, limit, cost, windowMs, detail, full, spread, label];
+  });
   return JSON.stringify([settings.counters_max, settings.recheck_ms, rows]);
 }
 

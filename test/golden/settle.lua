@@ -289,11 +289,11 @@ local function readAll(text)
   local countersMax, recheckMs, rows = unpack(cjson.decode(text))
   local charges = {}
   for index, row in ipairs(rows) do
-    local counter, counting, dimension, limit, cost, windowMs, detail, whenFull, spread = unpack(row)
+    local counter, counting, dimension, limit, cost, windowMs, detail, whenFull, spread, label = unpack(row)
     local charge = {
       counter = counter, line = counter, counting = counting, dimension = dimension, limit = limit, cost = cost,
       windowMs = windowMs, detail = detail, whenFull = whenFull, spread = spread, key = quota .. 'c:' .. counter,
-      index = index,
+      index = index, label = label,
     }
     counters[counting].read(charge)
     charges[index] = charge
@@ -332,7 +332,7 @@ local function stand(charge, jobId, standsFor, recheckMs)
       redis.call('ZREM', quota .. 'w:' .. standsFor, jobId)
     end
     redis.call('ZADD', line, nowMs, jobId)
-    redis.call('HSET', record, 'quotaLine', charge.line)
+    redis.call('HSET', record, 'quotaLine', charge.line, 'waitQuota', charge.label)
   end
   return pauseMs(charge, redis.call('ZRANK', line, jobId), recheckMs)
 end
@@ -422,7 +422,7 @@ function quotas.take(text, jobId, standsFor)
   if standsFor then
     redis.call('ZREM', quota .. 'w:' .. standsFor, jobId)
   end
-  redis.call('HDEL', record, 'quotaText', 'quotaLine', 'waitReason')
+  redis.call('HDEL', record, 'quotaText', 'quotaLine', 'waitQuota', 'waitReason')
   return nil
 end
 

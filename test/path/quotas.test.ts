@@ -1,13 +1,20 @@
+import type { Redis } from 'ioredis';
 import OpenAI from 'openai';
 import { parseRateLimit } from 'ratelimit-header-parser';
 import { parseList } from 'structured-headers';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import type { JobObject } from '#shared/jobs/job-object.ts';
+import { systemClock } from '#shared/kernel/clock.ts';
+import { keys } from '#shared/redis/keys.ts';
 import { RedisProcess } from '../harness/redis-process.ts';
 import { chat, newSimulator, startSluice, type TestSluice } from '../harness/sluice.ts';
 import { until } from '../harness/until.ts';
 import { arrivalsAt, untilCalled } from './support.ts';
 
-const prices = { 'gpt-5-mini': { input: 1_000, output: 1_000 } };
+const prices = {
+  'gpt-5-mini': { input: 100, output: 100 },
+  'no-such-cheap': { input: 1, output: 1 },
+};
 /** Every test has a tenant of its own. */
 const customers = {
   requests: { limits: [{ requests: 3, window: '1h' }] },
@@ -18,8 +25,11 @@ const customers = {
   line: { limits: [{ concurrency: 1, on_full: 'queue' }] },
   paced: { limits: [{ requests: 1, window: '1h', on_full: 'queue' }] },
   rich: { budgets: [{ usd: 0.05 }] },
-  broke: { budgets: [{ usd: 0.001 }] },
+  broke: { budgets: [{ usd: 0.0001 }] },
   unpriced: { budgets: [{ usd: 1 }] },
+  thrifty: {
+    budgets: [{ usd: 0.01, match: { model: 'gpt-*' }, on_exhausted: { model: 'no-such-cheap' } }],
+  },
   free: {},
   deep: {},
 } as const;
@@ -32,7 +42,8 @@ beforeAll(async () => {
     redis,
     simulator,
     settings: {
-      providers: { openai: { prices } },
+      streams: { waiting_ms: 200 },
+      providers: { openai: { prices, price_list: 'none' } },
       customers: Object.fromEntries(
         Object.entries(customers).map(([tenant, quotas]) => [
           tenant,
@@ -141,7 +152,7 @@ test('reservation floor above the limit: a call that could never fit is refused 
   expect(error.message).toMatch(/may need 60\d\d tokens, more than the 5000 .* lower its maximum/);
 });
 
-test('org limit applied per key: a limit of the customer per user gives each user a count of its own', async () => {
+test('a limit of the customer per user gives each user a count of its own, whoever names them', async () => {
   const statuses = async (user?: string) => {
     const headers: Record<string, string> = user ? { 'x-sluice-user': user } : {};
     return [(await call('users', headers)).status, (await call('users', headers)).status];
@@ -170,4 +181,122 @@ async function submitBy(tenant: string, body: unknown, more: Record<string, unkn
   const { id } = (await answer.json()) as { id: string };
   if (answer.status !== 202) throw new Error(`not accepted: ${answer.status}`);
   return id;
+}
+
+test('a call that waits for a quota is accepted, says so, and begins when there is room, without being charged twice', async () => {
+  const first = await submitBy('line', chat('slow', { delayMs: 60_000 }));
+  await untilCalled(sluice, first);
+  const second = await submitBy('line', chat());
+  const waiting = await until('it waits for the quota', async () => {
+    const job = await jobBy('line', second);
+    return job.wait_reason === 'quota' ? job : undefined;
+  });
+  expect(waiting).toMatchObject({ status: 'queued', wait_quota: 'customer concurrency' });
+  await sluice.post(`/v1/jobs/${first}/cancel`, {}, by('line'));
+  await until('it has begun and succeeded', async () => (await jobBy('line', second)).status === 'succeeded');
+  expect(await openCounts('line'), 'every place is free again').toEqual({});
+});
+
+test('a streamed call that waits for a quota hears of it in the comments', async () => {
+  const first = await submitBy('line', chat('slow', { delayMs: 60_000 }));
+  await untilCalled(sluice, first);
+  const stream = await call('line', {}, { ...chat(), stream: true });
+  const reader = stream.body!.pipeThrough(new TextDecoderStream()).getReader();
+  const { value } = await reader.read();
+  expect(value).toMatch(/^: waiting \{.*"wait_reason":"quota","wait_quota":"customer concurrency"/);
+  await reader.cancel();
+  await sluice.post(`/v1/jobs/${first}/cancel`, {}, by('line'));
+  await until('nobody stands in line', async () => Object.keys(await openCounts('line')).length === 0);
+});
+
+test('wait queue without maximum wait: a call that would wait beyond its deadline is refused, or expires uncharged', async () => {
+  expect((await call('paced')).status).toBe(200);
+  const refused = await call('paced', { 'x-sluice-deadline': '60' });
+  expect([refused.status, ((await refused.json()) as Refusal).type]).toEqual([429, 'request_limited']);
+  const first = await submitBy('line', chat('slow', { delayMs: 60_000 }));
+  await untilCalled(sluice, first);
+  const second = await submitBy('line', chat(), { deadline_seconds: 2 });
+  await until('it has expired', async () => (await jobBy('line', second)).status === 'expired', 10_000);
+  await sluice.post(`/v1/jobs/${first}/cancel`, {}, by('line'));
+  await until('nobody stands in line', async () => Object.keys(await openCounts('line')).length === 0);
+});
+
+test('429 budget_exceeded: what a call may cost is set aside, and what it cost is what is spent', async () => {
+  const refused = await call('broke', {}, { ...chat(), max_tokens: 1 });
+  expect(refused.status, 'it could never fit').toBe(400);
+  const body = { ...chat(), max_tokens: 30 };
+  expect((await call('rich', {}, body)).status).toBe(200);
+  const statuses = await Promise.all(Array.from({ length: 20 }, () => call('rich', {}, body)));
+  const limited = statuses.find(({ status }) => status === 429)!;
+  const { type, error } = (await limited.json()) as Refusal;
+  expect([type, error.dimension, error.limit]).toEqual(['budget_exceeded', 'usd', 0.05]);
+  const ledger = await rowsOf('rich');
+  const spent = ledger.reduce((sum, row) => sum + Number(row.nanoUsd), 0);
+  expect(spent).toBeLessThanOrEqual(50_000_000);
+  expect(await totalOf('rich'), 'the budget says what the ledger says').toBe(spent);
+});
+
+test('403 price_unknown: a call that a budget counts needs a price', async () => {
+  const refused = await call('unpriced', {}, { ...chat(), model: 'no-such-price' });
+  expect([refused.status, ((await refused.json()) as Refusal).error.code]).toEqual([403, 'price_unknown']);
+});
+
+test('an exhausted budget has the call made with the cheaper model it names', async () => {
+  const dear = { ...chat(), max_tokens: 30 };
+  const models: (string | null)[] = [];
+  for (let calls = 0; calls < 6; calls++)
+    models.push(header(await call('thrifty', {}, dear), 'x-sluice-model'));
+  expect(models[0]).toBe('gpt-5-mini');
+  expect(models.at(-1)).toBe('no-such-cheap');
+});
+
+test('429 queue_full: a key has a bound of its own, and warns before it', async () => {
+  const jobs = [await submitBy('deep', chat(), { run_at: later().run_at })];
+  const warned = await sluice.post('/v1/jobs', later(), by('deep'));
+  expect([warned.status, header(warned, 'x-sluice-backpressure')]).toEqual([202, 'queue;depth=2;limit=2']);
+  const refused = await sluice.post('/v1/jobs', later(), by('deep'));
+  const body = (await refused.json()) as Record<string, unknown>;
+  expect([refused.status, body]).toMatchObject([
+    429,
+    { code: 'queue_full', axis: 'key', current: 2, limit: 2 },
+  ]);
+  jobs.push(((await warned.json()) as { id: string }).id);
+  for (const id of jobs) await sluice.post(`/v1/jobs/${id}/cancel`, {}, by('deep'));
+  expect(await openCounts('deep')).toEqual({});
+});
+
+const later = () => ({
+  endpoint: '/v1/chat/completions',
+  body: chat(),
+  run_at: Math.ceil(systemClock.nowMs() / 1_000) + 60,
+});
+
+const jobBy = async (tenant: string, id: string) =>
+  (await (await sluice.get(`/v1/jobs/${id}`, by(tenant))).json()) as JobObject;
+
+/** Runs one command on a connection of its own. */
+async function ask<T>(command: (redis: Redis) => Promise<T>): Promise<T> {
+  const redis = sluice.redis.connect();
+  try {
+    return await command(redis);
+  } finally {
+    redis.disconnect();
+  }
+}
+
+const openCounts = (tenant: string) => ask((redis) => redis.hgetall(`${keys.quota(tenant)}open`));
+
+async function rowsOf(tenant: string): Promise<Record<string, string>[]> {
+  const rows = await ask((redis) => redis.xrange(keys.ledger(tenant), '-', '+'));
+  return rows.map(([, fields]) =>
+    Object.fromEntries(fields.flatMap((name, at) => (at % 2 === 0 ? [[name, fields[at + 1]!]] : []))),
+  );
+}
+
+/** What the only window of a tenant counts. */
+async function totalOf(tenant: string): Promise<number> {
+  return ask(async (redis) => {
+    const [counter] = await redis.keys(`${keys.quota(tenant)}c:*`);
+    return Number(await redis.hget(counter!, 't'));
+  });
 }

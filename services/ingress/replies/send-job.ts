@@ -42,12 +42,13 @@ export async function readWaiting(
   parts: IngressParts,
   request: FastifyRequest,
   jobId: string,
-): Promise<Pick<JobObject, 'status' | 'wait_reason' | 'position' | 'estimated_start'>> {
+): Promise<Partial<JobObject>> {
   const view = await readJob(parts, request, jobId);
   const waiting = await explainWait(parts, view);
   const job = toJobObject(view, baseUrlOf(parts, request), parts.clock.nowMs(), waiting);
-  const { status, wait_reason, position, estimated_start } = job;
-  return { status, wait_reason, position, estimated_start };
+  const { status, wait_reason, wait_quota, position, estimated_start } = job;
+  const quota = wait_quota === null ? {} : { wait_quota };
+  return { status, wait_reason, ...quota, position, estimated_start };
 }
 
 export async function sendJob(

@@ -40,15 +40,11 @@ export async function answerCall(
   body: unknown,
 ): Promise<FastifyReply> {
   const options = readCallOptions(request.headers, parts.settings.jobs, parts.clock.nowMs());
-  const call = readCall(
-    endpoint,
-    body,
-    parts.models,
-    { ...options, tenant: request.identity.tenant, axes: readAxes(request) },
-    readPassedHeaders(request.headers),
-    {},
-  );
   const { tenant } = request.identity;
+  const caller = { ...options, tenant, axes: readAxes(request) };
+  const passed = readPassedHeaders(request.headers);
+  const read = (asked: unknown) => readCall(endpoint, asked, parts.models, caller, passed, {});
+  const call = read(body);
   const webhook = await checkWebhook(parts.endpoints, tenant, options.webhook, 'x-sluice-webhook');
   const submission: Submission = {
     tenant,
@@ -57,6 +53,7 @@ export async function answerCall(
     deadlineSeconds: options.deadlineSeconds,
     runAtMs: options.runAtMs,
     tell: tellBy(reply),
+    withModel: (model) => ({ ...read({ ...(body as object), model }), webhook }),
   };
   if (call.dropped) reply.header('x-sluice-dropped-params', call.dropped.join(', '));
   if (options.door.applied) reply.header('preference-applied', options.door.applied);

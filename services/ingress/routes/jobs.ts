@@ -184,13 +184,13 @@ export async function submitJob(
   }
   const latestMs = parts.clock.nowMs() + (deadline_seconds ?? maxSeconds) * 1_000;
   const fieldKey = readIdempotencyKey(parsed.data.idempotency_key, 'idempotency_key', 'body');
-  const call = readCall(endpoint, parsed.data.body, parts.models, options, {}, metadata);
+  const read = (call: unknown) => readCall(endpoint, call, parts.models, options, {}, metadata);
+  const call = read(parsed.data.body);
+  const webhook = await checkWebhook(parts.endpoints, tenant, parsed.data.webhook, 'webhook');
   const submission: Submission = {
     tenant,
-    request: {
-      ...call,
-      webhook: await checkWebhook(parts.endpoints, tenant, parsed.data.webhook, 'webhook'),
-    },
+    request: { ...call, webhook },
+    withModel: (model) => ({ ...read({ ...parsed.data.body, model }), webhook }),
     idempotencyKey: fieldKey ?? readIdempotencyKey(keyHeader),
     deadlineSeconds: deadline_seconds,
     runAtMs: readRunAt(run_at === undefined ? undefined : String(run_at), 'run_at', latestMs, 'body'),
