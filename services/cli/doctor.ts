@@ -5,6 +5,7 @@ import { CliError, exitCodes } from './cli-error.ts';
 import { type Check, fail, ok } from './doctor/check.ts';
 import { checkCeilings } from './doctor/check-ceilings.ts';
 import { checkDataFolder, checkLeftLocks, checkNode, checkPorts } from './doctor/check-machine.ts';
+import { checkPrices } from './doctor/check-prices.ts';
 import { checkProviders } from './doctor/check-providers.ts';
 import { checkRedis } from './doctor/check-redis.ts';
 import { type Pool, readPools } from './pool-shape.ts';
@@ -44,7 +45,7 @@ async function checkConfigured(context: CliContext, options: CommonOptions): Pro
     checkProviders(settings, clock),
     runningPools(context, options).then((pools) => checkCeilings(settings, pools)),
   ]);
-  return [ok('configuration', configFile), ...groups.flat()];
+  return [ok('configuration', configFile), ...groups.flat(), checkPrices(settings, clock)];
 }
 
 /** What a Sluice that runs says of its pools; undefined when none does. */

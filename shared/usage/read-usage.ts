@@ -11,7 +11,7 @@ export interface UsageRow {
 }
 
 /** More rows than this are for several questions. */
-const rowsMax = 50_000;
+const rowsMax = 10_000;
 
 /**
  * Usage of tenants, added up by what the query groups by, in the order of its days.
