@@ -157,10 +157,10 @@ const jobsSchema = z
       'Tenants whose real token counts an ingress keeps in memory.',
     ),
     usage_cells_max: count(
-      10_000,
+      2_000,
       10,
       1_000_000,
-      'Combinations of key, team, user, feature, route, provider and model that the usage of a tenant tells apart per day; beyond, users and features are `(other)`.',
+      'Combinations of key, team, user, feature, route, provider and model that the usage of a tenant tells apart per day; beyond, users and features are `(other)`. Each takes about 200 bytes of Redis for as long as the day can be read.',
     ),
     usage_retention_days: count(400, 1, 3_660, 'How long the usage of a day can be read. Days.'),
     ledger_rows_max: count(1_000_000, 1_000, 100_000_000, 'Ledger rows kept per tenant (approximate).'),
