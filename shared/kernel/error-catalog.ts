@@ -337,6 +337,10 @@ export const errorCatalog = {
     retryable: true,
     sentence: 'Something went wrong here. The request id {request} helps to find out what.',
   },
+  usage_busy: {
+    ...unavailable,
+    sentence: 'The usage of this tenant is being added up already; ask again when that is answered.',
+  },
   secret_key_missing: {
     ...unavailable,
     retryable: false,

@@ -148,6 +148,14 @@ describe('GET /v1/usage', () => {
     expect(lines.some((line) => line.startsWith("'=cmd()"))).toBe(true);
   });
 
+  test('answers one question of a tenant at a time', async () => {
+    const yearAgo = new Date((await redisNowMs()) - 365 * 86_400_000).toISOString().slice(0, 10);
+    const together = await Promise.all(Array.from({ length: 4 }, () => usageOf(`from=${yearAgo}`)));
+    expect(new Set(together.map(({ status }) => status))).toEqual(new Set([200, 503]));
+    expect(await together.find(({ status }) => status === 503)!.text()).toContain('usage_busy');
+    expect((await usageOf(`from=${yearAgo}`)).status).toBe(200);
+  });
+
   test.each([
     ['group_by=colour', 'group_by'],
     ['group_by=tenant', 'group_by'],
