@@ -56,8 +56,7 @@ const providerObject = z.strictObject({
           .describe('Credentials that name the same scope share its ceilings. Unset: a scope of its own.'),
       }),
     )
-    .min(1)
-    .describe('API keys of the provider.'),
+    .describe('API keys of the provider. Without one it serves nothing.'),
   pools: z.record(name, poolSchema).describe('Pools by name.'),
   ...priceFields,
   timeouts: timeoutsSchema,

@@ -1,6 +1,8 @@
 import { z } from 'zod';
 import { batchesSchema } from './batch-schema.ts';
-import { keyDepthFields, quotaFields, quotasSchema } from './limit-schema.ts';
+import { customersSchema } from './customer-schema.ts';
+import { quotasSchema } from './limit-schema.ts';
+import { overlaySchema } from './overlay-schema.ts';
 import {
   adminSchema,
   operationsSchema,
@@ -223,45 +225,6 @@ const workersSchema = z
   })
   .prefault({});
 
-const customerSchema = z.strictObject({
-  weight: z
-    .number()
-    .positive()
-    .max(1_000_000)
-    .default(1)
-    .describe('Share of every pool, relative to other tenants.'),
-  concurrency_max: count(
-    0,
-    0,
-    1_000_000,
-    'Calls of this tenant that may run at once in one pool; 0: any number.',
-  ),
-  max_queue_depth: count(100_000, 1, 10_000_000, 'Calls of this tenant that may wait at once.'),
-  retention_seconds: z
-    .number()
-    .int()
-    .min(60)
-    .max(30 * daySeconds)
-    .optional()
-    .describe(
-      'How long finished jobs of this tenant can be read; an Idempotency-Key is free again when its job is gone. Unset: as `jobs` says. Seconds.',
-    ),
-  keys: z
-    .array(
-      z.strictObject({
-        id: name.describe('Name of the key in logs.'),
-        key: z
-          .string()
-          .describe('The virtual key. Empty: made at start and kept in the data folder (`npm start` only).'),
-        ...quotaFields,
-        ...keyDepthFields,
-      }),
-    )
-    .min(1)
-    .describe('Virtual keys that act for this tenant.'),
-  ...quotaFields,
-});
-
 const telemetrySchema = z
   .strictObject({
     log_level: z
@@ -275,26 +238,6 @@ const telemetrySchema = z
   })
   .prefault({});
 
-/** A key that two tenants share would let one act, and pay, for the other. */
-function refuseSharedKeys(
-  customers: Record<string, z.output<typeof customerSchema>>,
-  context: z.RefinementCtx,
-): void {
-  const owners = new Map<string, string>();
-  for (const [tenant, { keys }] of Object.entries(customers)) {
-    for (const [index, { key }] of keys.entries()) {
-      const owner = owners.get(key) ?? tenant;
-      if (owner !== tenant)
-        context.addIssue({
-          code: 'custom',
-          path: [tenant, 'keys', index, 'key'],
-          message: `the tenant ${owner} has the same key`,
-        });
-      if (key !== '') owners.set(key, tenant);
-    }
-  }
-}
-
 /** Every setting of Sluice. `npm run reference` writes REFERENCE.md from it. */
 export const settingsSchema = z.strictObject({
   http: httpSchema,
@@ -303,6 +246,7 @@ export const settingsSchema = z.strictObject({
   simulator: simulatorSchema,
   redis: redisSchema,
   reload: reloadSchema,
+  overlay: overlaySchema,
   jobs: jobsSchema,
   quotas: quotasSchema,
   replies: repliesSchema,
@@ -316,7 +260,7 @@ export const settingsSchema = z.strictObject({
   webhooks: webhooksSchema,
   telemetry: telemetrySchema,
   providers: z.record(name, providerSchema).describe('Providers by name.'),
-  customers: z.record(name, customerSchema).superRefine(refuseSharedKeys).describe('Tenants by name.'),
+  customers: customersSchema,
 });
 
 /** Groups that may change while processes run; all others need a restart. */

@@ -15,6 +15,7 @@ import { createLogger, type Logger } from '#shared/telemetry/logger.ts';
 import { createMetrics } from '#shared/telemetry/metrics.ts';
 import { startTracing } from '#shared/telemetry/tracing.ts';
 import { adminKeyOf, fillEmptyKeys, keptSecretKeys } from './development-key.ts';
+import { OverlayFollower } from './follow-overlay.ts';
 import { openSecrets } from './open-secrets.ts';
 import { runProcess } from './run-process.ts';
 import { reachableHost, removeRunningFile, writeRunningFile } from './running-file.ts';
@@ -113,16 +114,18 @@ async function createApps(
       import('./admin/app.ts'),
     ]);
   const metrics = createMetrics({ processMetrics: true });
+  const base = new LiveValue(settings);
   const live = new LiveValue(route(settings));
   const secrets = openSecrets(await keptSecretKeys(settings.redis.data_dir, secretKeys()), log);
+  const overlay = new OverlayFollower({ base, live, finish: route, redisUrl, secrets, log, metrics });
   const common = { live, redisUrl, log, metrics, clock: systemClock, secrets };
   const ingress = createIngressApp(common);
   const worker = createWorkerApp({ ...common, pools: ['*'], random: systemRandom });
   const webhook = createWebhookApp({ ...common, settings: route(settings), random: systemRandom });
   const admin = createAdminApp({ ...common, adminKey, probe: ingress.probe });
-  const read = async () => route((await fillEmptyKeys(loadSettings())).settings);
-  const watcher = new SettingsWatcher({ live, read, log, metrics });
-  return { ingress, admin, services: [worker, webhook, ingress, admin, watcher] };
+  const read = async () => (await fillEmptyKeys(loadSettings())).settings;
+  const watcher = new SettingsWatcher({ live: base, read, log, metrics });
+  return { ingress, admin, services: [overlay, worker, webhook, ingress, admin, watcher] };
 }
 
 try {

@@ -48,8 +48,9 @@ export async function keptSecretKeys(dataDir: string, configured: readonly strin
 /** The same settings with every empty virtual key replaced by the development key, and a key to show to the user. */
 export async function fillEmptyKeys(settings: Settings): Promise<{ settings: Settings; shownKey: string }> {
   const allKeys = Object.values(settings.customers).flatMap(({ keys }) => keys);
-  if (allKeys.every(({ key }) => key !== '')) return { settings, shownKey: allKeys[0]!.key };
-  if (allKeys.filter(({ key }) => key === '').length > 1) {
+  const isEmpty = ({ key, hash }: (typeof allKeys)[number]) => key === '' && hash === undefined;
+  if (!allKeys.some(isEmpty)) return { settings, shownKey: allKeys.find(({ key }) => key !== '')?.key ?? '' };
+  if (allKeys.filter(isEmpty).length > 1) {
     throw new Error(
       'More than one virtual key is empty in the configuration: only one can be made at the start.',
     );
@@ -57,7 +58,7 @@ export async function fillEmptyKeys(settings: Settings): Promise<{ settings: Set
   const make = () => newVirtualKey(systemRandom);
   const made = await keptOrMade(settings.redis.data_dir, developmentKeyFile, make);
   const customers = Object.entries(settings.customers).map(([tenant, customer]) => {
-    const keys = customer.keys.map((each) => (each.key === '' ? { ...each, key: made } : each));
+    const keys = customer.keys.map((each) => (isEmpty(each) ? { ...each, key: made } : each));
     return [tenant, { ...customer, keys }];
   });
   return {

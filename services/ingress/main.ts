@@ -5,11 +5,13 @@ import { createLogger } from '#shared/telemetry/logger.ts';
 import { createMetrics } from '#shared/telemetry/metrics.ts';
 import { OperationsServer } from '#shared/telemetry/operations-server.ts';
 import { startTracing } from '#shared/telemetry/tracing.ts';
+import { OverlayFollower } from '../follow-overlay.ts';
 import { openSecrets } from '../open-secrets.ts';
 import { composeProcess, runProcess } from '../run-process.ts';
 import { SettingsWatcher } from '../watch-settings.ts';
 
-const live = new LiveValue(loadSettings());
+const base = new LiveValue(loadSettings());
+const live = new LiveValue(base.current);
 const settings = live.current;
 const log = createLogger(settings.telemetry, 'ingress');
 const tracing = await startTracing(settings.telemetry, 'sluice-ingress');
@@ -24,6 +26,10 @@ const operations = new OperationsServer({
   probe: ingress.probe,
   reports: ingress.reports,
 });
-const watcher = new SettingsWatcher({ live, read: () => loadSettings(), log, metrics });
+const overlay = new OverlayFollower({ base, live, redisUrl, secrets, log, metrics });
+const watcher = new SettingsWatcher({ live: base, read: () => loadSettings(), log, metrics });
 const announce = () => log.info({ port: ingress.port, operationsPort: operations.port }, 'ingress ready');
-await runProcess(composeProcess(settings, log, [tracing, ingress, operations, watcher], announce), log);
+await runProcess(
+  composeProcess(settings, log, [tracing, overlay, ingress, operations, watcher], announce),
+  log,
+);

@@ -1,5 +1,5 @@
 import { parseArgs } from 'node:util';
-import { loadSettings } from '#config/load.ts';
+import { loadSettings, secretKeys } from '#config/load.ts';
 import { systemClock } from '#shared/kernel/clock.ts';
 import { LiveValue } from '#shared/kernel/live-value.ts';
 import { systemRandom } from '#shared/kernel/random.ts';
@@ -7,17 +7,21 @@ import { createLogger } from '#shared/telemetry/logger.ts';
 import { createMetrics } from '#shared/telemetry/metrics.ts';
 import { OperationsServer } from '#shared/telemetry/operations-server.ts';
 import { startTracing } from '#shared/telemetry/tracing.ts';
+import { OverlayFollower } from '../follow-overlay.ts';
+import { openSecrets } from '../open-secrets.ts';
 import { composeProcess, runProcess } from '../run-process.ts';
 import { SettingsWatcher } from '../watch-settings.ts';
 
 const { values } = parseArgs({ options: { pool: { type: 'string', multiple: true, default: ['*'] } } });
-const live = new LiveValue(loadSettings());
+const base = new LiveValue(loadSettings());
+const live = new LiveValue(base.current);
 const settings = live.current;
 const log = createLogger(settings.telemetry, 'worker');
 const tracing = await startTracing(settings.telemetry, 'sluice-worker');
 const { createWorkerApp } = await import('./app.ts');
 const metrics = createMetrics({ processMetrics: true });
 const redisUrl = settings.redis.url ?? 'redis://127.0.0.1:6379';
+const secrets = openSecrets(secretKeys(), log);
 const worker = createWorkerApp({
   live,
   redisUrl,
@@ -28,6 +32,10 @@ const worker = createWorkerApp({
   random: systemRandom,
 });
 const operations = new OperationsServer({ ...settings.operations, metrics, probe: worker.probe });
-const watcher = new SettingsWatcher({ live, read: () => loadSettings(), log, metrics });
+const overlay = new OverlayFollower({ base, live, redisUrl, secrets, log, metrics });
+const watcher = new SettingsWatcher({ live: base, read: () => loadSettings(), log, metrics });
 const announce = () => log.info({ operationsPort: operations.port }, 'worker ready');
-await runProcess(composeProcess(settings, log, [tracing, worker, operations, watcher], announce), log);
+await runProcess(
+  composeProcess(settings, log, [tracing, overlay, worker, operations, watcher], announce),
+  log,
+);

@@ -178,6 +178,21 @@ export const errorCatalog = {
     sentence: 'The files of this tenant take {used} of {limit} bytes. Delete some first.',
   },
   invalid_upload: { ...badRequest, sentence: 'The upload is not valid: {reason}.' },
+  document_not_found: {
+    ...badRequest,
+    status: 404,
+    anthropicType: 'not_found_error',
+    sentence: 'There is no {kind}/{id} here that was made while running.',
+  },
+  document_invalid: { ...badRequest, sentence: '{kind}/{id} is not valid: {reason}.' },
+  document_too_large: { ...badRequest, status: 413, sentence: 'The document is larger than {limit} bytes.' },
+  document_conflict: {
+    ...badRequest,
+    status: 409,
+    sentence: '{kind}/{id} is in version {version} by now. Read it again.',
+  },
+  document_in_use: { ...badRequest, status: 409, sentence: '{kind}/{id} is needed by {by}.' },
+  overlay_full: { ...badRequest, status: 409, sentence: 'There are {limit} documents already; remove some.' },
   idempotency_mismatch: {
     ...badRequest,
     status: 422,

@@ -78,6 +78,22 @@ export const keys = {
   replies: (ingressId: string) => `sl:{${ingressId}}:replies`,
   /** String: whom a WebSocket ticket stands for. */
   socketTicket: (digest: string) => `sl:ticket:${digest}`,
+  /** Hash of `<kind>/<id>` to a document of the settings that are changed while processes run. */
+  overlayDocuments: () => 'sl:{overlay}:documents',
+  /** Hash of `<kind>/<id>` to the same document as people see it, without secrets. */
+  overlayShown: () => 'sl:{overlay}:shown',
+  /** Sorted set of `<kind>/<id>` by the version in which the document was last written. */
+  overlayChanges: () => 'sl:{overlay}:changes',
+  /** Sorted set of the `<kind>/<id>` last removed, by the version in which they were. */
+  overlayRemoved: () => 'sl:{overlay}:removed',
+  /** Hash: `version` of all documents, and `floor`, the version before which removals are forgotten. */
+  overlayState: () => 'sl:{overlay}:state',
+  /** String: what a change answered, should it be sent again. */
+  overlayChange: (changeId: string) => `sl:{overlay}:change:${changeId}`,
+  /** Pub/sub channel on which every process hears of changed documents. */
+  overlayChannel: () => 'sl:overlay',
+  /** Stream: who changed what. */
+  audit: () => 'sl:{overlay}:audit',
   /** Hash of worker id to presence (host, process), see process-presence.ts. */
   workers: () => 'sl:workers',
   /** Sorted set of worker ids by the time they were last heard of. */

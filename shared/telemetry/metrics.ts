@@ -55,6 +55,8 @@ export interface Metrics extends LimitMetrics, FairnessMetrics {
   configReloads: Counter<'result'>;
   configReloadOk: Gauge;
   configPendingRestart: Gauge;
+  overlayVersion: Gauge;
+  overlayDocumentsSkipped: Gauge;
 }
 
 /** How metrics are declared on one registry. */
@@ -112,6 +114,14 @@ function configurationMetrics({ counter, gauge }: ReturnType<typeof declarations
     configPendingRestart: gauge(
       'sluice_config_pending_restart',
       'Settings that were changed in the file and need a restart.',
+    ),
+    overlayVersion: gauge(
+      'sluice_overlay_version',
+      'Version of the settings changed while running that this process has in force.',
+    ),
+    overlayDocumentsSkipped: gauge(
+      'sluice_overlay_documents_skipped',
+      'Settings changed while running that this process does not use, because they cannot be read or are not valid.',
     ),
   };
 }
