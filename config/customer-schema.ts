@@ -36,6 +36,10 @@ export const customerSchema = z.strictObject({
     .max(1_000_000)
     .default(1)
     .describe('Share of every pool, relative to other tenants.'),
+  paused: z
+    .boolean()
+    .default(false)
+    .describe('Whether the calls of this tenant are taken but wait, until this is false again.'),
   concurrency_max: count(
     0,
     0,

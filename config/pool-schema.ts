@@ -85,6 +85,12 @@ const poolObject = z.strictObject({
     .describe(
       'Models that share the ceilings of this pool. `prefix*` takes every model that begins so; exact names win.',
     ),
+  mode: z
+    .enum(['open', 'paused', 'draining'])
+    .default('open')
+    .describe(
+      '`paused`: calls are taken and wait, nothing is sent. `draining`: new calls are refused with 503, what waits is run.',
+    ),
   concurrency: count(64, 1, 10_000, 'Calls one worker process has open to this pool at once.'),
   ceilings: ceilingsSchema.describe(
     'What the provider allows, per limit scope. Nothing set: nothing is held back.',

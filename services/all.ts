@@ -122,7 +122,7 @@ async function createApps(
   const ingress = createIngressApp(common);
   const worker = createWorkerApp({ ...common, pools: ['*'], random: systemRandom });
   const webhook = createWebhookApp({ ...common, settings: route(settings), random: systemRandom });
-  const admin = createAdminApp({ ...common, adminKey, probe: ingress.probe });
+  const admin = createAdminApp({ ...common, base, adminKey, probe: ingress.probe });
   const read = async () => (await fillEmptyKeys(loadSettings())).settings;
   const watcher = new SettingsWatcher({ live: base, read, log, metrics });
   return { ingress, admin, services: [overlay, worker, webhook, ingress, admin, watcher] };

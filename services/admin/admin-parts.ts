@@ -1,7 +1,10 @@
 import type { Settings } from '#config/schema.ts';
 import type { Clock } from '#shared/kernel/clock.ts';
+import type { AuditLog } from '#shared/overlay/audit-log.ts';
 import type { PoolSurvey } from '#shared/queue/survey-pools.ts';
+import type { RedisConnection } from '#shared/redis/connection.ts';
 import type { Metrics } from '#shared/telemetry/metrics.ts';
+import type { AdminObjects } from './objects/admin-objects.ts';
 
 /** What the routes of the admin API are made of. */
 export interface AdminParts {
@@ -9,6 +12,11 @@ export interface AdminParts {
   readonly settings: Settings;
   clock: Clock;
   metrics: Metrics;
+  redis: RedisConnection;
   /** How all pools are. */
   survey: () => Promise<PoolSurvey>;
+  /** Everything that can be read and changed. */
+  objects: AdminObjects;
+  /** Who changed what. */
+  audit: AuditLog;
 }

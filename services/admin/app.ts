@@ -7,22 +7,34 @@ import type { Clock } from '#shared/kernel/clock.ts';
 import { newId } from '#shared/kernel/ids.ts';
 import type { Service } from '#shared/kernel/lifecycle.ts';
 import type { Live } from '#shared/kernel/live-value.ts';
+import { AuditLog } from '#shared/overlay/audit-log.ts';
+import { overlayKinds } from '#shared/overlay/overlay-document.ts';
+import { OverlayStore } from '#shared/overlay/overlay-store.ts';
 import { PoolQueues } from '#shared/queue/pool-queues.ts';
 import { surveyPools } from '#shared/queue/survey-pools.ts';
 import { openConnections, openRedis } from '#shared/redis/connection.ts';
 import { keys } from '#shared/redis/keys.ts';
+import type { SecretBox } from '#shared/secrets/secret-box.ts';
 import { loggedLifecycle } from '#shared/telemetry/logged-lifecycle.ts';
 import type { Logger } from '#shared/telemetry/logger.ts';
 import type { Metrics } from '#shared/telemetry/metrics.ts';
 import type { AdminParts } from './admin-parts.ts';
+import { AdminObjects } from './objects/admin-objects.ts';
 import { answerProblems, answerUnroutable } from './plugins/answer-problems.ts';
 import { authenticateAdmin } from './plugins/authenticate-admin.ts';
 import { describeAdmin } from './plugins/describe-admin.ts';
+import { auditRoutes } from './routes/audit.ts';
+import { controlRoutes } from './routes/controls.ts';
+import { creationRoute, objectRoutes } from './routes/objects.ts';
 import { operationsRoutes } from './routes/operations.ts';
 import { streamRoutes } from './routes/stream.ts';
+import { usageRoutes } from './routes/usage.ts';
 
 export interface AdminAppOptions {
+  /** The settings of the file, and what is made of them by what was changed. */
+  base: Live<Settings>;
   live: Live<Settings>;
+  secrets: SecretBox;
   redisUrl: string;
   log: Logger;
   metrics: Metrics;
@@ -62,13 +74,19 @@ export function createAdminApp(options: AdminAppOptions): AdminApp {
     async start() {
       await lifecycle.start([openConnections([redis], settings.redis, log)]);
       const queues = new PoolQueues({ live, connection: redis, clock, telemetry: undefined });
+      const store = new OverlayStore({ redis, settings: settings.overlay });
+      // A Redis that was started anew may have lost the newest versions, and counts them again.
+      redis.on('ready', () => store.forget());
       const parts: AdminParts = {
         get settings() {
           return live.current;
         },
         clock,
         metrics,
+        redis,
         survey: surveyPools(queues, clock),
+        objects: new AdminObjects({ store, base: () => options.base.current, secrets: options.secrets }),
+        audit: new AuditLog(redis, settings.overlay.audit_rows_max),
       };
       http = await buildHttp(parts, { probe, ...options });
       await lifecycle.start([queues, httpService(http, settings.operations)]);
@@ -101,9 +119,21 @@ async function buildHttp(
   operationsRoutes(app, { metrics, probe, reports: { '/pools': parts.survey } });
   await app.register(async (authenticated) => {
     authenticateAdmin(authenticated, adminKey);
-    streamRoutes(authenticated, parts);
+    adminRoutes(authenticated, parts);
   });
   return app;
+}
+
+function adminRoutes(app: FastifyInstance, parts: AdminParts): void {
+  const { objects, audit } = parts;
+  for (const kind of overlayKinds) {
+    objectRoutes(app, kind, objects);
+    creationRoute(app, kind, objects);
+  }
+  controlRoutes(app, objects);
+  auditRoutes(app, audit);
+  usageRoutes(app, parts);
+  streamRoutes(app, parts);
 }
 
 function httpService(app: FastifyInstance, { host, port }: Settings['operations']): Service {

@@ -19,8 +19,6 @@ export interface Target {
   key: string;
   /** Unknown for a Sluice that was only named by its URL. */
   operationsUrl: string | undefined;
-  /** Unknown where none is kept or configured. */
-  adminKey: string | undefined;
 }
 
 /** What a command gets from the start of the process: nothing of it reads the environment by itself. */
@@ -44,6 +42,8 @@ export interface CliContext {
   loadSettings: (file?: string) => Settings;
   /** The target of the options, the environment, the Sluice that runs here, or the configuration. @throws CliError */
   findTarget: (options: CommonOptions) => Promise<Target>;
+  /** Where the admin API should be, and its key; undefined when no key is known. @throws CliError */
+  findAdmin: (options: CommonOptions) => Promise<{ url: string; key: string } | undefined>;
   /** Sets what the process ends with. */
   end: (code: ExitCode) => void;
 }

@@ -17,6 +17,7 @@ import { reachableHost, readRunningFile } from '../running-file.ts';
 import { addBatchCommand } from './batch-run.ts';
 import { type CliContext, type CommonOptions, errorText, type Target } from './cli-context.ts';
 import { CliError, type ExitCode, exitCodes, usageError } from './cli-error.ts';
+import { addCustomersCommand, addTeamsCommand } from './customers.ts';
 import { addDoctorCommand } from './doctor.ts';
 import { addImportCommand } from './import.ts';
 import { addJobsCommand } from './jobs.ts';
@@ -35,8 +36,7 @@ function readSettings(file?: string): Settings {
 /** Explicit options first, then the environment, then the Sluice that runs on this data folder, then the configuration. */
 async function findTarget(options: CommonOptions): Promise<Target> {
   const said = { ...commandLineDefaults(), ...options };
-  if (said.url && said.key)
-    return { url: said.url, key: said.key, operationsUrl: said.operationsUrl, adminKey: said.adminKey };
+  if (said.url && said.key) return { url: said.url, key: said.key, operationsUrl: said.operationsUrl };
   const settings = readSettings();
   const running = await readRunningFile(settings.redis.data_dir);
   const { http, operations } = settings;
@@ -45,12 +45,22 @@ async function findTarget(options: CommonOptions): Promise<Target> {
     url: said.url ?? running?.url ?? at(http),
     operationsUrl: said.operationsUrl ?? (said.url ? undefined : (running?.operationsUrl ?? at(operations))),
     key: said.key ?? running?.key ?? (await configuredKey(settings)),
-    adminKey:
-      said.adminKey ??
-      running?.adminKey ??
-      settings.admin.key ??
-      (await keptAdminKey(settings.redis.data_dir)),
   };
+}
+
+/** The admin API of the options, of the Sluice that runs on this data folder, or of the configuration. */
+async function findAdminTarget(options: CommonOptions): Promise<{ url: string; key: string } | undefined> {
+  const said = { ...commandLineDefaults(), ...options };
+  if (said.operationsUrl && said.adminKey) return { url: said.operationsUrl, key: said.adminKey };
+  // Of a Sluice that was only named by its URL it is not known where its admin API is.
+  if (said.url && !said.operationsUrl) return undefined;
+  const settings = readSettings();
+  const { operations, redis, admin } = settings;
+  const running = await readRunningFile(redis.data_dir);
+  const key = said.adminKey ?? running?.adminKey ?? admin.key ?? (await keptAdminKey(redis.data_dir));
+  const configured = `http://${reachableHost(operations.host)}:${operations.port}`;
+  const url = said.operationsUrl ?? running?.operationsUrl ?? configured;
+  return key === undefined ? undefined : { url, key };
 }
 
 /** A key that the configuration names, or the one that `npm start` made. */
@@ -73,6 +83,7 @@ const context: CliContext = {
   executablePath: executablePath(),
   loadSettings: readSettings,
   findTarget,
+  findAdmin: findAdminTarget,
   end: (code: ExitCode) => {
     process.exitCode = code;
   },
@@ -102,6 +113,8 @@ function buildProgram(): Command {
   addJobsCommand(program, context);
   addPoolsCommand(program, context);
   addKeysCommand(program, context);
+  addCustomersCommand(program, context);
+  addTeamsCommand(program, context);
   addImportCommand(program, context);
   addDoctorCommand(program, context);
   return program;

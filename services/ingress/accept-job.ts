@@ -57,6 +57,7 @@ export interface AcceptedJob {
 }
 
 const queueFullRetryAfterMs = 1_000;
+const drainingRetryAfterMs = 10_000;
 
 /** accept → enqueue for a call that nobody awaits here. */
 export async function acceptJob(parts: AcceptJobParts, submission: Submission): Promise<AcceptedJob> {
@@ -189,6 +190,7 @@ async function acceptOnce(
   follows = false,
 ): Promise<Taken> {
   parts.storeGuard.refuseWhenFull();
+  refuseWhenDraining(parts.settings, submission.request);
   await makeRoom(parts, submission.tenant, submission.request);
   const quotas = quotasOf(parts, submission.tenant, submission.request);
   const ask = (goneJob?: string) => accept(parts, submission, quotas, { jobId, waiter, goneJob, follows });
@@ -199,6 +201,13 @@ async function acceptOnce(
     return refuseOrTake(parts, submission, quotas, accepted);
   // The key outlived the record it points to: the key is free again.
   return refuseOrTake(parts, submission, quotas, await ask(accepted.jobId));
+}
+
+/** @throws SluiceError pool_draining */
+function refuseWhenDraining({ providers }: Settings, { provider, pool }: JobRequest): void {
+  if (providers[provider]?.pools[pool]?.mode !== 'draining') return;
+  const fields = { pool: `${provider}/${pool}` };
+  throw new SluiceError('pool_draining', { fields, retryAfterMs: drainingRetryAfterMs });
 }
 
 function accept(

@@ -232,6 +232,27 @@ export const errorCatalog = {
     ...rateLimited,
     sentence: 'Too many values of {axis} are counted at present: {current}.',
   },
+  pool_draining: {
+    ...unavailable,
+    sentence: 'The pool {pool} takes no new calls at present.',
+  },
+  object_not_found: {
+    ...badRequest,
+    status: 404,
+    anthropicType: 'not_found_error',
+    sentence: 'There is no {kind}/{id}.',
+  },
+  object_exists: { ...badRequest, status: 409, sentence: '{kind}/{id} exists already.' },
+  object_of_file: {
+    ...badRequest,
+    status: 409,
+    sentence: '{kind}/{id} stands in the configuration file; take it out there.',
+  },
+  precondition_failed: {
+    ...badRequest,
+    status: 412,
+    sentence: '{kind}/{id} is in version {version} by now, not in the one that was named. Read it again.',
+  },
   queue_full: {
     ...rateLimited,
     sentence: 'The queue of this {axis} is full: {current} of {limit} calls are waiting.',

@@ -28,6 +28,7 @@ export function poolSettingsOf(
     burndown: pool.burndown,
     guardMs: pool.guard_ms,
     breaker: breakerOf(pool),
+    paused: pool.mode === 'paused',
     credentials,
     scopes: Object.fromEntries(credentials.map(({ scope }) => [scope, ceilings])),
   };
@@ -82,9 +83,9 @@ function ceilingsOf(pool: ProviderSettings['pools'][string]): PoolSettings['scop
 
 /** Weights and caps of all tenants. */
 export function tenantSettingsOf({ customers }: Pick<Settings, 'customers'>): Record<string, TenantSettings> {
-  const entries = Object.entries(customers).map(([tenant, { weight, concurrency_max }]) => [
+  const entries = Object.entries(customers).map(([tenant, { weight, concurrency_max, paused }]) => [
     tenant,
-    { weight, concurrency: concurrency_max },
+    { weight, concurrency: concurrency_max, paused },
   ]);
   return Object.fromEntries(entries) as Record<string, TenantSettings>;
 }

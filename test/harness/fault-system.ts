@@ -59,7 +59,11 @@ export class FaultSystem {
     return this.#start('webhook', redisUrl);
   }
 
-  #start(service: 'ingress' | 'worker' | 'webhook', redisUrl: string): Promise<IngressProcess> {
+  admin(redisUrl = this.redis.url): Promise<IngressProcess> {
+    return this.#start('admin', redisUrl);
+  }
+
+  #start(service: 'ingress' | 'worker' | 'webhook' | 'admin', redisUrl: string): Promise<IngressProcess> {
     const started = ServiceProcess.start(service, this.config.path, redisUrl);
     this.#processes.push(started);
     return started;

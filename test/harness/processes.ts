@@ -7,7 +7,7 @@ import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { stringify } from 'yaml';
 import { executablePath } from '#config/load.ts';
-import { type SettingsOverrides, testConfiguration, testSecretKey } from './test-settings.ts';
+import { type SettingsOverrides, testAdminKey, testConfiguration, testSecretKey } from './test-settings.ts';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 
@@ -25,7 +25,7 @@ export class ServiceProcess {
 
   /** Resolves when the process says that it is ready; `port` is that of its API. */
   static async start(
-    service: 'ingress' | 'worker' | 'webhook',
+    service: 'ingress' | 'worker' | 'webhook' | 'admin',
     configFile: string,
     redisUrl: string,
   ): Promise<ServiceProcess & { port: number }> {
@@ -36,6 +36,7 @@ export class ServiceProcess {
         REDIS_URL: redisUrl,
         SLUICE_LOG_LEVEL: 'info',
         SLUICE_SECRET_KEY: testSecretKey,
+        SLUICE_ADMIN_KEY: testAdminKey,
         PATH: executablePath(),
       },
       stdio: ['ignore', 'pipe', 'pipe'],

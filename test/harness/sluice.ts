@@ -8,11 +8,18 @@ import { createSecretBox } from '#shared/secrets/secret-box.ts';
 import { createMetrics, type Metrics } from '#shared/telemetry/metrics.ts';
 import { type Simulator, startSimulator } from '../../loadtest/simulator/start-simulator.ts';
 import { createAdminApp } from '../../services/admin/app.ts';
+import { OverlayFollower } from '../../services/follow-overlay.ts';
 import { createIngressApp } from '../../services/ingress/app.ts';
 import { createWebhookApp } from '../../services/webhook/app.ts';
 import { createWorkerApp } from '../../services/worker/app.ts';
 import { RedisProcess } from './redis-process.ts';
-import { type SettingsOverrides, testKey, testSecretKey, testSettings } from './test-settings.ts';
+import {
+  type SettingsOverrides,
+  testAdminKey,
+  testKey,
+  testSecretKey,
+  testSettings,
+} from './test-settings.ts';
 
 export interface TestSluice {
   url: string;
@@ -27,9 +34,6 @@ export interface TestSluice {
   admin(method: string, path: string, body?: unknown, headers?: Record<string, string>): Promise<Response>;
   stop(): Promise<void>;
 }
-
-/** Key of the admin API in tests. */
-export const testAdminKey = 'sk-sl-admin-of-tests';
 
 export interface SluiceOptions {
   settings?: SettingsOverrides;
@@ -56,6 +60,7 @@ export async function startSluice(options: SluiceOptions = {}): Promise<TestSlui
     redis: { data_dir: redis.dir, ...options.settings?.redis },
   });
   const metrics = createMetrics({ processMetrics: false });
+  const base = new LiveValue(settings);
   const live = new LiveValue(settings);
   const common = {
     live,
@@ -70,8 +75,11 @@ export async function startSluice(options: SluiceOptions = {}): Promise<TestSlui
   if (!options.withoutWorker)
     services.unshift(createWorkerApp({ ...common, pools: ['*'], random: systemRandom }));
   if (options.withWebhooks) services.push(createWebhookApp({ ...common, settings, random: systemRandom }));
-  const admin = createAdminApp({ ...common, adminKey: testAdminKey });
-  if (options.withAdmin) services.push(admin);
+  const admin = createAdminApp({ ...common, base, adminKey: testAdminKey });
+  if (options.withAdmin) {
+    services.push(admin);
+    services.unshift(new OverlayFollower({ ...common, base }));
+  }
   for (const service of services) await service.start();
   const url = `http://127.0.0.1:${ingress.port}`;
   return {

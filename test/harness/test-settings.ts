@@ -19,6 +19,8 @@ function merge(base: unknown, over: unknown): unknown {
 
 export const testKey = 'sk-sl-test';
 export const otherKey = 'sk-sl-other';
+/** Key of the admin API. */
+export const testAdminKey = 'sk-sl-admin-of-tests';
 /** Encrypts secrets at rest in tests. */
 export const testSecretKey = 'a-key-of-the-tests-that-is-long-enough';
 

@@ -44,6 +44,8 @@ export const poolSettingsSchema = z.strictObject({
   laneIdleMs: amount.default(3_600_000),
   /** A job with a deadline stands in its lane as if it had arrived this long before it. */
   deadlineLeadMs: milliseconds.default(300_000),
+  /** Nothing is handed out; what waits goes on waiting. */
+  paused: z.boolean().default(false),
   /** Jobs one tenant may have in hand at once, unless its own settings say otherwise; 0: any number. */
   tenantConcurrency: milliseconds.default(0),
   /** When a credential is left alone, see lua/includes/health.lua. */

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { startSluice, type TestSluice, testAdminKey } from '#test/harness/sluice.ts';
-import { testKey } from '#test/harness/test-settings.ts';
+import { startSluice, type TestSluice } from '#test/harness/sluice.ts';
+import { testAdminKey, testKey } from '#test/harness/test-settings.ts';
 
 let sluice: TestSluice;
 beforeAll(async () => {

@@ -22,7 +22,7 @@ local reply = {
   nowMs = nowMs, lanes = call('ZCARD', key.lanes), parked = call('SCARD', key.parked),
   waiting = call('ZCARD', key.prioritized) + call('LLEN', key.wait), inHand = call('ZCARD', key.leases),
   gap = first[2] and tonumber(last[2]) - tonumber(first[2]) or 0,
-  paused = call('HEXISTS', key.meta, 'paused') == 1, depths = {},
+  paused = state.config.paused or call('HEXISTS', key.meta, 'paused') == 1, depths = {},
 }
 local upcoming = call('ZRANGE', key.lanes, 0, tonumber(arg.lanesMax) - 1)
 for _, member in ipairs(arg.tenant == '' and upcoming or {}) do

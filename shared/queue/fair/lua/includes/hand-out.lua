@@ -23,11 +23,11 @@ function dispatch.hasIntake()
     or #call('ZRANGEBYSCORE', key.delayed, '0', textOf((nowMs + 1) * 0x1000 - 1), 'LIMIT', '0', '1') > 0
 end
 
--- How many more jobs BullMQ's own settings allow now: its pause, its concurrency, its limiter; how long the limiter
+-- How many more jobs the pause of the pool and BullMQ's own settings allow now: its pause, its concurrency, its limiter; how long the limiter
 -- refuses, in milliseconds; and the limiter's window, when there is one.
 function dispatch.allowedByQueue(count)
   local meta = call('HMGET', key.meta, 'paused', 'concurrency', 'max', 'duration')
-  if meta[1] then return 0, 0 end
+  if meta[1] or pool.config.paused then return 0, 0 end
   if meta[2] then count = math.min(count, tonumber(meta[2]) - call('LLEN', key.active)) end
   local limit = tonumber(meta[3]) or tonumber(arg.limiterMax)
   if not limit then return count, 0 end
