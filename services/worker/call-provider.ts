@@ -50,7 +50,7 @@ async function translate(client: ProviderClient, clock: Clock, call: ProviderCal
     jobId,
     stream,
     clock,
-    dialect: providerDialect[settings.dialect],
+    kind: settings.dialect,
     maxTokensDefault: settings.pools[pool]!.max_tokens_translated,
     send: (request, sink) => send(client, clock, call, request, sink),
   });

@@ -154,6 +154,10 @@ function providerOptionsOf({ parallelTools, user }: ReadCall): CallOptions['prov
       ...(user === undefined ? {} : { user }),
       ...(oneTool ? { parallelToolCalls: false } : {}),
     },
+    compatible: {
+      ...(user === undefined ? {} : { user }),
+      ...(oneTool ? { parallel_tool_calls: false } : {}),
+    },
     anthropic: {
       toolStreaming: false,
       ...(user === undefined ? {} : { metadata: { userId: user } }),

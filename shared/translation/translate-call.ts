@@ -21,6 +21,8 @@ export interface TranslatedCall {
   options: CallOptions;
   /** Parameters that were left out, in the caller's words. */
   dropped: string[];
+  /** The caller's word for options that a model may refuse although its dialect has them. */
+  names: ReadCall['names'];
 }
 
 /**
@@ -39,5 +41,5 @@ export function translateCall(
   if (!reader) throw untranslatable('model', `${endpoint} has no equivalent at its provider`);
   const call = reader(body);
   fitTo(dialect, call, maxTokensDefault);
-  return { options: call.options, dropped: [...call.dropped].toSorted() };
+  return { options: call.options, dropped: [...call.dropped].toSorted(), names: call.names };
 }

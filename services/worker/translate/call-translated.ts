@@ -1,4 +1,10 @@
-import { type Dialect, endpointDialect, type Operation } from '#shared/contracts/endpoint.ts';
+import type { SharedV4Warning } from '@ai-sdk/provider';
+import {
+  endpointDialect,
+  type Operation,
+  type ProviderKind,
+  providerDialect,
+} from '#shared/contracts/endpoint.ts';
 import { errorBody } from '#shared/contracts/error-body.ts';
 import type { BegunJob } from '#shared/jobs/job-store.ts';
 import type { Clock } from '#shared/kernel/clock.ts';
@@ -26,7 +32,7 @@ export interface NativeRequest {
 export interface TranslatingCall {
   job: BegunJob;
   jobId: string;
-  dialect: Dialect;
+  kind: ProviderKind;
   /** Output tokens asked for when the caller names no maximum and the provider demands one. */
   maxTokensDefault: number;
   /** The way to the provider that every call takes: its address, key, bounds and time limits. Asks once. */
@@ -41,11 +47,11 @@ export interface TranslatingCall {
  * and read the answer; they send nothing, and ask no second time.
  */
 export async function callTranslated(call: TranslatingCall): Promise<AttemptResult> {
-  const { job, jobId, dialect } = call;
+  const { job, jobId, kind } = call;
   const asked = JSON.parse(job.body) as Fields;
   let translated: TranslatedCall;
   try {
-    translated = translateCall(job.endpoint, asked, dialect, call.maxTokensDefault);
+    translated = translateCall(job.endpoint, asked, providerDialect[kind], call.maxTokensDefault);
   } catch (error) {
     if (!(error instanceof SluiceError)) throw error;
     return neverSent(call, error);
@@ -96,11 +102,12 @@ const otherForm = (error: unknown) =>
 
 async function callWhole(
   call: TranslatingCall,
-  { options, dropped }: TranslatedCall,
+  translated: TranslatedCall,
   head: AnswerHead,
 ): Promise<AttemptResult> {
-  const { job, dialect, clock } = call;
-  const operation = nativeOperations[dialect];
+  const { job, kind, clock } = call;
+  const { options } = translated;
+  const operation = nativeOperations[providerDialect[kind]];
   let sent: Promise<ProviderResponse> | undefined;
   const fetch: Fetch = async (_url, init) => {
     // Some models ask on by themselves, to continue a long answer: that would be another attempt.
@@ -110,7 +117,7 @@ async function callWhole(
     if (status < 200 || status > 299) throw new Error('refused');
     return new Response(new Uint8Array(body), { headers: { 'content-type': 'application/json' } });
   };
-  const answer = await openModel(dialect, job.model, fetch)
+  const answer = await openModel(kind, job.model, fetch)
     .then((model) => model.doGenerate(options))
     .catch((error: unknown) => ({ error }));
   if (!sent) return neverSent(call, notSaid((answer as { error: unknown }).error));
@@ -123,15 +130,24 @@ async function callWhole(
     const { content, finishReason: reason, usage } = answer;
     const model = answer.response?.modelId ?? head.model;
     const body = writerOf(job.endpoint).whole({ ...head, model }, blocksOf(content), { reason, usage });
-    const headers = { ...response.headers, ...droppedHeader(dropped) };
+    const headers = { ...response.headers, ...droppedHeader(translated, answer.warnings) };
     return { ...result, response: { ...response, headers, body: Buffer.from(JSON.stringify(body)) } };
   } catch (error) {
     return failureOf(error);
   }
 }
 
-const droppedHeader = (dropped: string[]): Record<string, string> =>
-  dropped.length === 0 ? {} : { 'x-sluice-dropped-params': dropped.join(', ') };
+/** What was left out: because the dialect has no word for it, or because this one model takes none. */
+function droppedHeader(
+  { dropped, names }: TranslatedCall,
+  warnings: SharedV4Warning[],
+): Record<string, string> {
+  const refused = warnings.flatMap((warning) =>
+    warning.type === 'unsupported' ? (names[warning.feature as keyof typeof names] ?? []) : [],
+  );
+  const all = [...new Set([...dropped, ...refused])].toSorted();
+  return all.length === 0 ? {} : { 'x-sluice-dropped-params': all.join(', ') };
+}
 
 /** What only the SDK found out. Its sentences name the thing, and hold nothing of a prompt. */
 function notSaid(error: unknown): SluiceError {
@@ -145,8 +161,8 @@ async function callStreamed(
   { options }: TranslatedCall,
   head: AnswerHead,
 ): Promise<AttemptResult> {
-  const { job, dialect, clock } = call;
-  const operation = nativeOperations[dialect];
+  const { job, kind, clock } = call;
+  const operation = nativeOperations[providerDialect[kind]];
   const translation = stream.translation!;
   let sent: Promise<ProviderResponse> | undefined;
   const fetch: Fetch = async (_url, init) => {
@@ -164,7 +180,7 @@ async function callStreamed(
     return new Response(translation.readable, { headers: { 'content-type': 'text/event-stream' } });
   };
   try {
-    const model = await openModel(dialect, job.model, fetch);
+    const model = await openModel(kind, job.model, fetch);
     const { stream: parts } = await model.doStream(options);
     await translation.write(parts, writerOf(job.endpoint), head);
   } catch (error) {

@@ -266,3 +266,36 @@ describe('an OpenAI response', () => {
       );
     });
 });
+
+test('a model that is not OpenAI’s own is asked as its hosts want it, and what it thought is thinking', async () => {
+  const message = { role: 'assistant', content: 'ok', reasoning_content: 'Hm.' };
+  const { requests, text } = await translated({
+    endpoint: messages,
+    dialect: 'openai',
+    model: 'deepseek-v4-pro',
+    body: { max_tokens: 50, metadata: { user_id: 'u' }, messages: [{ role: 'user', content: 'Hi' }] },
+    answer: { choices: [{ index: 0, message, finish_reason: 'stop' }] },
+  });
+  expect(requests[0]!.body).toEqual({
+    model: 'deepseek-v4-pro',
+    user: 'u',
+    max_tokens: 50,
+    messages: [{ role: 'user', content: 'Hi' }],
+  });
+  expect(JSON.parse(text)).toMatchObject({
+    content: [
+      { type: 'thinking', thinking: 'Hm.' },
+      { type: 'text', text: 'ok' },
+    ],
+  });
+});
+
+test('an OpenAI model that reasons is given the maximum by its new name, and no temperature: the caller is told', async () => {
+  const body = { max_tokens: 50, temperature: 0.5, messages: [{ role: 'user', content: 'Hi' }] };
+  const scene = { endpoint: messages, dialect: 'openai', model: 'gpt-5-mini', body } as const;
+  const { requests, result } = await translated({ ...scene, answer: empty.openai });
+  expect(requests[0]!.body).toMatchObject({ max_completion_tokens: 50 });
+  expect(requests[0]!.body).not.toHaveProperty('max_tokens');
+  expect(requests[0]!.body).not.toHaveProperty('temperature');
+  expect(result).toMatchObject({ response: { headers: { 'x-sluice-dropped-params': 'temperature' } } });
+});

@@ -59,7 +59,7 @@ export async function translated(scene: Scene): Promise<Seen> {
   const result = await callTranslated({
     job: jobOf(scene),
     jobId: 'job_0123456789',
-    dialect,
+    kind: dialect,
     maxTokensDefault: 8_192,
     send,
     stream,
@@ -69,7 +69,7 @@ export async function translated(scene: Scene): Promise<Seen> {
   return { requests, result, text, pieces };
 }
 
-function jobOf({ endpoint, body, model = 'model-x', events }: Scene): BegunJob {
+function jobOf({ endpoint, body, model = 'gpt-x', events }: Scene): BegunJob {
   const options = body.stream_options as Fields | undefined;
   const hidden = options?.include_usage !== true && /chat|\/completions/.test(endpoint);
   return {
