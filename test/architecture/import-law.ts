@@ -17,6 +17,9 @@ const confined: Record<string, { from: string[]; typesFrom: string[] }> = {
   '@aws-sdk/client-s3': { from: ['shared/blobs/'], typesFrom: [] },
   undici: { from: ['services/worker/http/', 'services/webhook/'], typesFrom: [] },
 };
+for (const name of ['openai', 'openai-compatible', 'anthropic', 'google', 'amazon-bedrock'])
+  confined[`@ai-sdk/${name}`] = { from: ['services/worker/translate/'], typesFrom: [] };
+confined['@ai-sdk/provider'] = { from: ['services/worker/translate/'], typesFrom: ['shared/translation/'] };
 const product = ['config/', 'services/', 'shared/'];
 
 const startsWithAny = (path: string, prefixes: readonly string[]) =>

@@ -2,6 +2,8 @@ import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
 import { chatLine, openaiAt, resultsOf, startBatch, untilEnded, uploadLines } from '../harness/batches.ts';
 import { chat, startSluice, type TestSluice } from '../harness/sluice.ts';
 import { withoutIds } from '../harness/sse.ts';
+import { testKey } from '../harness/test-settings.ts';
+import { until } from '../harness/until.ts';
 import { callsOf, jobOf, submit, untilStatus } from './support.ts';
 
 let sluice: TestSluice;
@@ -91,6 +93,28 @@ test.each([
   expect(text).not.toContain('[DONE]');
   const job = await untilStatus(sluice, response.headers.get('x-sluice-job-id')!, 'failed');
   expect(job.usage!.output_tokens).toBeGreaterThan(0);
+});
+
+test('a caller that hangs up in the middle cancels its job: the provider is cut off, and what came is charged', async () => {
+  const hangUp = new AbortController();
+  const response = await fetch(`${sluice.url}${path}`, {
+    method: 'POST',
+    headers: { authorization: `Bearer ${testKey}`, 'content-type': 'application/json' },
+    body: JSON.stringify({ ...claude('rivers', { perTokenMs: 50, outputTokens: 200 }), stream: true }),
+    signal: hangUp.signal,
+  });
+  const jobId = response.headers.get('x-sluice-job-id')!;
+  const reader = response.body!.getReader();
+  for (let read = ''; !read.includes('"content":"'); )
+    read += Buffer.from((await reader.read()).value!).toString();
+  hangUp.abort();
+  const job = await untilStatus(sluice, jobId, 'cancelled');
+  expect(job.usage!.output_tokens).toBeLessThan(200);
+  const [call] = await until('the provider has seen the end', () => {
+    const calls = callsOf(sluice, jobId);
+    return calls[0]?.aborted ? calls : undefined;
+  });
+  expect(call!.path).toBe('/v1/messages');
 });
 
 test('what is left out is named on every door that has headers', async () => {
