@@ -21,6 +21,7 @@ import { errorAnswer } from './error-answer.ts';
 import { nativeOperations } from './native-operations.ts';
 import { requestOf } from './native-request.ts';
 import { type Fetch, openModel } from './provider-models.ts';
+import { withoutContinuation } from './without-continuation.ts';
 
 /** A request in the provider's own dialect. */
 export interface NativeRequest {
@@ -110,12 +111,13 @@ async function callWhole(
   const operation = nativeOperations[providerDialect[kind]];
   let sent: Promise<ProviderResponse> | undefined;
   const fetch: Fetch = async (_url, init) => {
-    // Some models ask on by themselves, to continue a long answer: that would be another attempt.
-    if (sent) throw new Error('asked twice');
+    if (sent) throw new Error('one attempt is one request');
     sent = call.send(requestOf(operation, options, init));
     const { status, body } = await sent;
     if (status < 200 || status > 299) throw new Error('refused');
-    return new Response(new Uint8Array(body), { headers: { 'content-type': 'application/json' } });
+    return new Response(new Uint8Array(withoutContinuation(body)), {
+      headers: { 'content-type': 'application/json' },
+    });
   };
   const answer = await openModel(kind, job.model, fetch)
     .then((model) => model.doGenerate(options))
@@ -166,8 +168,7 @@ async function callStreamed(
   const translation = stream.translation!;
   let sent: Promise<ProviderResponse> | undefined;
   const fetch: Fetch = async (_url, init) => {
-    // Some models ask on by themselves, to continue a long answer: that would be another attempt.
-    if (sent) throw new Error('asked twice');
+    if (sent) throw new Error('one attempt is one request');
     sent = call
       .send(requestOf(operation, options, init), stream)
       .then((response) => {

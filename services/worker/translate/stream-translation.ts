@@ -3,6 +3,13 @@ import type { Dialect } from '#shared/contracts/endpoint.ts';
 import type { AnswerEnd, AnswerHead, AnswerWriter, StreamWriter } from './answer-writer.ts';
 import { awsFramesOf } from './aws-frames.ts';
 import { BlockSequence, PartsOutOfOrder, type StreamPart } from './blocks.ts';
+import { withoutContinuation } from './without-continuation.ts';
+
+/** What the AI SDK's models read in another form than it is passed on here. */
+const framings: Partial<Record<Dialect, (events: Buffer) => Buffer>> = {
+  bedrock: awsFramesOf,
+  gemini: withoutContinuation,
+};
 
 /**
  * A streamed answer on its way from the provider's dialect to the caller's: events go in as they were read, and come out
@@ -24,7 +31,7 @@ export class StreamTranslation {
   /** `emit` takes what the caller is given; `dialect` is the provider's. */
   constructor(emit: (bytes: Buffer) => void, dialect: Dialect) {
     this.#emit = emit;
-    this.#framed = dialect === 'bedrock' ? awsFramesOf : (events) => events;
+    this.#framed = framings[dialect] ?? ((events) => events);
     this.readable = new ReadableStream<Uint8Array>({
       start: (controller) => {
         this.#input = controller;

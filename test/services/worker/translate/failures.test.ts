@@ -63,11 +63,18 @@ describe('a provider that fails', () => {
     expect((await translated({ ...scene, answer: half })).result).toMatchObject({ kind: 'invalid' });
   });
 
-  test('a call that asks on by itself is not let: one attempt is one request', async () => {
-    const candidates = [{ content: { role: 'model', parts: [{ text: 'x' }] }, finishReason: 'CONTINUATION' }];
+  test('a model that asks on by itself is not let: one attempt is one request, and its answer stands', async () => {
+    const content = { role: 'model', parts: [{ text: 'x' }] };
+    const candidates = [{ content, finishReason: 'CONTINUATION', continuationToken: 'more' }];
     const answer = { ...answers.gemini.answer, candidates };
-    const { requests } = await translated({ ...scene, dialect: 'gemini', model: 'gemini-4-pro', answer });
-    expect(requests).toHaveLength(1);
+    const gemini = { ...scene, dialect: 'gemini', model: 'gemini-4-pro' } as const;
+    const whole = await translated({ ...gemini, answer });
+    expect(whole.requests).toHaveLength(1);
+    expect(whole.result).toMatchObject({ kind: 'answered' });
+    expect(JSON.parse(whole.text)).toMatchObject({ choices: [{ finish_reason: 'length' }] });
+    const streamed = await translated({ ...gemini, events: sse(answer) });
+    expect(streamed.requests).toHaveLength(1);
+    expect(streamed.text).toContain('"finish_reason":"length"');
   });
 
   test('what this provider cannot be told ends the call with a 400 in the caller’s dialect', async () => {
