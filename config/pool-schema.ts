@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { qualitySchema } from './route-schema.ts';
 import { count, milliseconds, seconds } from './setting-types.ts';
 import { tierCeilings } from './tiers.ts';
 
@@ -120,6 +121,9 @@ const poolObject = z.strictObject({
     ),
   breaker: breakerSchema,
   ramp: rampSchema,
+  quality: qualitySchema
+    .optional()
+    .describe('Which answers with status 200 count as failures of this pool. Unset: none.'),
   token_accounting: z
     .enum(tokenAccountings)
     .default('input_plus_max')

@@ -46,7 +46,7 @@ export function renderReference(): string {
     '',
     'Generated from `config/schema.ts` by `npm run reference`. The file is `config/sluice.yaml`, or the one `SLUICE_CONFIG` names.',
     '`${VAR}` and `${VAR:-default}` are replaced inside values. A configuration with a mistake stops the start with a list of all mistakes.',
-    `The file is read again when it changes, and on SIGHUP: ${liveGroups.map((group) => `\`${group}\``).join(' and ')} take effect in running processes, changes of other groups are reported as needing a restart, and a file with a mistake changes nothing.`,
+    `The file is read again when it changes, and on SIGHUP: ${liveGroups.map((group) => `\`${group}\``).join(', ')} take effect in running processes, changes of other groups are reported as needing a restart, and a file with a mistake changes nothing.`,
     '',
     '| environment variable | sets |',
     '|---|---|',

@@ -11,6 +11,7 @@ import {
   simulatorSchema,
 } from './process-schema.ts';
 import { providerSchema } from './provider-schema.ts';
+import { refuseUnknownTargets, routesSchema, routingSchema } from './route-schema.ts';
 import { count, milliseconds, name, port, seconds } from './setting-types.ts';
 import { socketsSchema } from './socket-schema.ts';
 import { blobsSchema, filesSchema, payloadsSchema } from './storage-schema.ts';
@@ -238,8 +239,7 @@ const telemetrySchema = z
   })
   .prefault({});
 
-/** Every setting of Sluice. `npm run reference` writes REFERENCE.md from it. */
-export const settingsSchema = z.strictObject({
+const settingsObject = z.strictObject({
   http: httpSchema,
   operations: operationsSchema,
   admin: adminSchema,
@@ -259,14 +259,27 @@ export const settingsSchema = z.strictObject({
   workers: workersSchema,
   webhooks: webhooksSchema,
   telemetry: telemetrySchema,
+  routing: routingSchema,
   providers: z.record(name, providerSchema).describe('Providers by name.'),
   customers: customersSchema,
+  routes: routesSchema,
 });
 
+/** Every setting of Sluice. `npm run reference` writes REFERENCE.md from it. */
+export const settingsSchema = settingsObject.superRefine(refuseUnknownTargets);
+
 /** Groups that may change while processes run; all others need a restart. */
-export const liveGroups = ['providers', 'customers'] as const satisfies readonly (keyof Settings)[];
+export const liveGroups = ['providers', 'customers', 'routes'] as const satisfies readonly (keyof Settings)[];
 
 export type Settings = z.output<typeof settingsSchema>;
+export {
+  type FallbackCondition,
+  fallbackPreset,
+  type QualitySettings,
+  type RouteSettings,
+  type TargetSettings,
+} from './route-schema.ts';
+export { compileRule, type Rule, type RuleFacts } from './rule-language.ts';
 export type ProviderSettings = Settings['providers'][string];
 export type JobSettings = Settings['jobs'];
 

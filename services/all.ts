@@ -118,10 +118,10 @@ async function createApps(
   const live = new LiveValue(route(settings));
   const secrets = openSecrets(await keptSecretKeys(settings.redis.data_dir, secretKeys()), log);
   const overlay = new OverlayFollower({ base, live, finish: route, redisUrl, secrets, log, metrics });
-  const common = { live, redisUrl, log, metrics, clock: systemClock, secrets };
+  const common = { live, redisUrl, log, metrics, clock: systemClock, random: systemRandom, secrets };
   const ingress = createIngressApp(common);
-  const worker = createWorkerApp({ ...common, pools: ['*'], random: systemRandom });
-  const webhook = createWebhookApp({ ...common, settings: route(settings), random: systemRandom });
+  const worker = createWorkerApp({ ...common, pools: ['*'] });
+  const webhook = createWebhookApp({ ...common, settings: route(settings) });
   const admin = createAdminApp({ ...common, base, adminKey, probe: ingress.probe });
   const read = async () => (await fillEmptyKeys(loadSettings())).settings;
   const watcher = new SettingsWatcher({ live: base, read, log, metrics });

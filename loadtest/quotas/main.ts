@@ -95,7 +95,15 @@ async function measure(count: number): Promise<Figures> {
   );
   const begin = await timed((index) =>
     store.begin({
-      ...{ tenant, jobId: `job_${index}`, token: 't', owner: 'w', mayTakeOver: true, mayRunSuspect: true },
+      ...{
+        tenant,
+        jobId: `job_${index}`,
+        token: 't',
+        owner: 'w',
+        place: { provider: 'p', pool: 'q' },
+        mayTakeOver: true,
+        mayRunSuspect: true,
+      },
     }),
   );
   const settle = await timed((index) =>

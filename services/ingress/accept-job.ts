@@ -15,6 +15,7 @@ import type { Prices } from '#shared/tokens/price.ts';
 import { type CallQuotas, quotaHeaders, quotasOf, type TellQuotas } from './call-quotas.ts';
 import type { CancelJobParts } from './cancel-job.ts';
 import { makeRoom } from './make-room.ts';
+import type { Copies } from './routing/copies.ts';
 import type { StoreGuard } from './store-guard.ts';
 
 export interface AcceptJobParts extends CancelJobParts {
@@ -25,6 +26,7 @@ export interface AcceptJobParts extends CancelJobParts {
   feed: EventFeed;
   storeGuard: StoreGuard;
   prices: Prices;
+  copies: Copies;
   metrics: Metrics;
   clock: Clock;
   log: Logger;
@@ -224,7 +226,7 @@ function accept(
       ? undefined
       : {
           keyHash: sha256(idempotencyKey),
-          fingerprint: sha256(`${asked.endpoint}\n${asked.model}\n${asked.body}`),
+          fingerprint: sha256(`${asked.endpoint}\n${asked.route?.asked ?? asked.model}\n${asked.body}`),
         };
   return jobs.accept({
     ...asks,
@@ -232,7 +234,7 @@ function accept(
     request,
     idempotency,
     runAtMs,
-    depthLimit: depthLimitOf(settings, tenant),
+    depthLimit: depthLimitOf(settings, submission),
     keyDepthLimit: quotas.keyDepthLimit,
     quotas: quotas.text,
     deadlineMs: deadlineSeconds * 1_000,
@@ -249,10 +251,14 @@ function takeCheaperModel(submission: Submission, { charges }: CallQuotas, accep
 }
 
 /** @throws SluiceError invalid_key when the tenant has left the configuration since it was identified */
-function depthLimitOf({ customers }: Settings, tenant: string): number {
+function depthLimitOf(
+  { customers, routing }: Settings,
+  { tenant, request }: Pick<Submission, 'tenant' | 'request'>,
+): number {
   const customer = customers[tenant];
   if (!customer) throw new SluiceError('invalid_key');
-  return customer.max_queue_depth;
+  const { max_queue_depth } = customer;
+  return request.isCopy ? Math.floor(max_queue_depth * routing.mirror_depth_share) : max_queue_depth;
 }
 
 const sha256 = (text: string) => createHash('sha256').update(text).digest('hex');
@@ -280,7 +286,7 @@ function refuseOrTake(
     case 'crowded':
       throw refusalOf(quotas.charges, accepted);
     case 'queue_full': {
-      const limit = accepted.ofKey ? quotas.keyDepthLimit! : depthLimitOf(settings, tenant);
+      const limit = accepted.ofKey ? quotas.keyDepthLimit! : depthLimitOf(settings, { tenant, request });
       throw new SluiceError('queue_full', {
         fields: { axis: accepted.ofKey ? 'key' : 'tenant', current: accepted.depth, limit },
         retryAfterMs: queueFullRetryAfterMs,
@@ -289,15 +295,28 @@ function refuseOrTake(
   }
 }
 
+/** Takes in the copy of a call as a job that nobody awaits; its fate is its own. */
+function sendCopy(parts: TakeParts, tenant: string, mirror: JobRequest, jobId: string): void {
+  const request = { ...mirror, metadata: { ...mirror.metadata, mirror_of: jobId } };
+  const plain = { idempotencyKey: undefined, deadlineSeconds: undefined, runAtMs: undefined };
+  const submission: Submission = { tenant, request, ...plain };
+  parts.copies.send(async () => {
+    const accepted = await acceptOnce(parts, submission, newId('job'), undefined);
+    if (accepted.kind === 'accepted') await enqueue(parts, submission, accepted);
+  });
+}
+
 /**
  * Puts the ticket into the pool's queue. The job is durable already: should the queue be away just now, the caller is
  * not told to come back, and the sweeper enqueues it.
  */
 async function enqueue(
-  { queueOf, clock, log }: TakeParts,
+  parts: TakeParts,
   { tenant, request, runAtMs }: Submission,
   { jobId, deadlineMs, waitMs = 0 }: Extract<Accepted, { kind: 'accepted' }>,
 ): Promise<void> {
+  const { queueOf, clock, log } = parts;
+  if (request.mirror) sendCopy(parts, tenant, request.mirror, jobId);
   const delayMs = Math.max(waitMs, (runAtMs ?? 0) - clock.nowMs());
   try {
     await queueOf(request.provider, request.pool)!.enqueue(

@@ -15,6 +15,7 @@ import { describeError } from '#shared/kernel/errors.ts';
 import { newId } from '#shared/kernel/ids.ts';
 import type { Service } from '#shared/kernel/lifecycle.ts';
 import { derive, type Live } from '#shared/kernel/live-value.ts';
+import type { Random } from '#shared/kernel/random.ts';
 import { PoolQueues } from '#shared/queue/pool-queues.ts';
 import { surveyPools } from '#shared/queue/survey-pools.ts';
 import { openConnections, openRedis, type RedisConnection } from '#shared/redis/connection.ts';
@@ -26,12 +27,10 @@ import type { Metrics } from '#shared/telemetry/metrics.ts';
 import { queueTelemetry } from '#shared/telemetry/tracing.ts';
 import { SocketTickets } from '#shared/tenants/socket-tickets.ts';
 import { VirtualKeys } from '#shared/tenants/virtual-keys.ts';
-import { LearnedEstimates } from '#shared/tokens/learned-estimates.ts';
 import { Prices } from '#shared/tokens/price.ts';
 import { openBatches } from './batches/open-batches.ts';
 import { tellQuotasEverywhere } from './call-quotas.ts';
 import type { IngressParts } from './ingress-parts.ts';
-import { ModelTable } from './model-table.ts';
 import { answerBrokenHttp, answerErrors, answerUnroutable } from './plugins/answer-errors.ts';
 import { authenticate } from './plugins/authenticate.ts';
 import { describeApi } from './plugins/describe-api.ts';
@@ -48,6 +47,8 @@ import { modelRoutes } from './routes/models.ts';
 import { acceptSockets, socketRoutes, ticketRoutes } from './routes/sockets.ts';
 import { usageRoutes } from './routes/usage.ts';
 import { webhookRoutes } from './routes/webhook-endpoints.ts';
+import { Copies } from './routing/copies.ts';
+import { openRouting } from './routing/open-routing.ts';
 import { NewJobs } from './sockets/new-jobs.ts';
 import { StoreGuard } from './store-guard.ts';
 import { BlobSweeper } from './sweep-blobs.ts';
@@ -60,6 +61,7 @@ export interface IngressAppOptions {
   /** Encrypts what is stored of secrets. */
   secrets: SecretBox;
   clock: Clock;
+  random: Random;
 }
 
 export interface IngressApp extends Service {
@@ -131,7 +133,7 @@ async function buildParts(
   redis: RedisConnection,
   hearing: Pick<ReplyOptions, 'blocking' | 'subscriber'>,
 ): Promise<BuiltParts> {
-  const { live, metrics, clock, log, secrets } = options;
+  const { live, metrics, clock, random, log, secrets } = options;
   const settings = live.current;
   const telemetry = await queueTelemetry(settings.telemetry);
   const blobs = await openBlobs(settings);
@@ -152,13 +154,7 @@ async function buildParts(
     clock,
     onError: onError('replies'),
   });
-  const learned = new LearnedEstimates({
-    redis,
-    clock,
-    settings: settings.jobs,
-    onError: onError('learned'),
-  });
-  const models = derive(live, ({ providers }) => new ModelTable(providers, (...of) => learned.of(...of)));
+  const { models, router, gauges } = openRouting({ live, queues, redis, clock, random, onError });
   const storeGuard = new StoreGuard(redis, clock, settings.redis.memory_max_percent);
   const parts: IngressParts = {
     ingressId,
@@ -168,6 +164,7 @@ async function buildParts(
     get models() {
       return models.current;
     },
+    router,
     jobs,
     redis,
     waiter: replies.waiter,
@@ -175,6 +172,7 @@ async function buildParts(
     storeGuard,
     prices: new Prices(live, clock),
     ...{ metrics, clock, log },
+    copies: new Copies({ openMax: settings.routing.mirrors_open_max, metrics, log }),
     tickets: new SocketTickets(redis, settings.sockets.ticket_ms),
     files: new FileStore(redis),
     batches: new BatchStore(redis),
@@ -190,7 +188,7 @@ async function buildParts(
     parts,
     virtualKeys,
     queues,
-    services: [storeGuard, queues, ...replies.services, sweeper],
+    services: [storeGuard, queues, gauges, ...replies.services, sweeper],
     onError,
   };
 }

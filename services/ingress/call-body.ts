@@ -1,12 +1,12 @@
-import type { z } from 'zod';
-import { type Endpoint, generates, isTranslated, modelInPath } from '#shared/contracts/endpoint.ts';
-import type { CallAxes, JobRequest, StreamMode } from '#shared/contracts/job.ts';
+import { z } from 'zod';
+import { type Endpoint, generates } from '#shared/contracts/endpoint.ts';
+import type { CallAxes, JobRequest, RouteTarget, StreamMode } from '#shared/contracts/job.ts';
+import { outgoing } from '#shared/contracts/outgoing-body.ts';
 import { SluiceError } from '#shared/kernel/errors.ts';
-import { translateCall } from '#shared/translation/translate-call.ts';
 import { withBodyUser } from './call-axes.ts';
 import type { CallOptions } from './call-options.ts';
 import { callBodies } from './call-schemas.ts';
-import type { ModelTable, ServedModel } from './model-table.ts';
+import type { CallPlan, Router } from './routing/router.ts';
 
 function describeIssue(issue: z.core.$ZodIssue | undefined): { reason: string; param: string | undefined } {
   const param = issue?.path.map(String).join('.') || undefined;
@@ -34,38 +34,6 @@ function readStream(endpoint: Endpoint, body: Fields): { stream?: StreamMode; ch
   return { stream: 'usage_hidden', changed: { stream_options: { ...options, include_usage: true } } };
 }
 
-/** The body as its provider takes it: with its own name of the model, where the body is the place for it. */
-function outgoing(endpoint: Endpoint, body: Fields, model: string): Fields {
-  if (!modelInPath(endpoint)) return { ...body, model };
-  const { model: _model, stream: _stream, ...rest } = body;
-  if (endpoint !== '/v1beta/models/{model}:batchEmbedContents') return rest;
-  // Each of them names the model once more.
-  const requests = (rest.requests as Fields[]).map((each) => ({ ...each, model: `models/${model}` }));
-  return { ...rest, requests };
-}
-
-/**
- * A call for a provider of another dialect is translated now, too, so that what cannot be said there is refused at once.
- * It is stored in the caller's own dialect: another pool may yet serve it.
- */
-function readTranslated(
-  endpoint: Endpoint,
-  body: Fields,
-  place: ServedModel,
-  models: ModelTable,
-): { reckoned: Fields; dropped?: string[] } {
-  if (!isTranslated(endpoint, place.dialect)) return { reckoned: body };
-  const { options, dropped } = translateCall(
-    endpoint,
-    body,
-    place.dialect,
-    models.maxTokensTranslated(place),
-  );
-  const max = options.maxOutputTokens;
-  const reckoned = max === undefined ? body : { ...body, max_completion_tokens: max };
-  return dropped.length > 0 ? { reckoned, dropped } : { reckoned };
-}
-
 /**
  * The request of a call: validated where Sluice routes and counts by it, otherwise the same object re-serialised, so
  * that what was checked is what is sent.
@@ -75,29 +43,92 @@ function readTranslated(
 export function readCall(
   endpoint: Endpoint,
   body: unknown,
-  models: ModelTable,
-  options: Pick<CallOptions, 'priority' | 'delivery'> & { tenant: string; axes: CallAxes },
+  router: Router,
+  options: ReadOptions,
   headers: Record<string, string>,
   metadata: Record<string, string>,
 ): JobRequest {
   const parsed = callBodies[endpoint].safeParse(body);
   if (!parsed.success) throw invalidRequest(parsed.error);
-  const place = models.resolve(parsed.data.model, endpoint);
-  const { stream, changed } = readStream(endpoint, parsed.data);
-  const { dropped, reckoned } = readTranslated(endpoint, body as Fields, place, models);
-  return {
+  const { tenant, axes, ruleHeaders = {}, delivery } = options;
+  const { fallbacks: named, ...data }: Record<string, unknown> = parsed.data;
+  const plan = router.plan({
     endpoint,
-    tokens: models.reckon(place, reckoned, options.tenant, endpoint),
+    asked: parsed.data.model,
+    body: data,
+    fallbacks: readFallbacks(named, router.fallbacksMax),
+    tenant,
+    axes: withBodyUser(axes, parsed.data),
+    metadata,
+    headers: ruleHeaders,
+    priority: options.priority,
+  });
+  const { fallbacks: _, ...sent } = body as Record<string, unknown>;
+  const { stream, changed } = readStream(endpoint, parsed.data);
+  const { place, tokens, priority, route, mirror } = plan;
+  const call = { endpoint, headers, delivery, metadata };
+  return {
+    ...call,
+    tokens,
     model: place.model,
     provider: place.provider,
     pool: place.pool,
-    body: JSON.stringify(outgoing(endpoint, { ...(body as Fields), ...changed }, place.model)),
+    // The model of a call with a route is set when it is sent, to that of the target it is at.
+    body: JSON.stringify(
+      route
+        ? { ...sent, ...changed, model: route.asked }
+        : outgoing(endpoint, { ...sent, ...changed }, place.model),
+    ),
     ...(stream ? { stream } : {}),
-    ...(dropped ? { dropped } : {}),
-    headers,
-    priority: options.priority,
-    delivery: options.delivery,
-    metadata,
-    axes: withBodyUser(options.axes, parsed.data),
+    ...(plan.dropped ? { dropped: plan.dropped } : {}),
+    priority,
+    axes: plan.axes,
+    ...(route ? { route } : {}),
+    ...(mirror ? { mirror: mirrorOf(call, mirror, sent, plan) } : {}),
   };
 }
+
+export interface ReadOptions extends Pick<CallOptions, 'priority' | 'delivery'> {
+  tenant: string;
+  axes: CallAxes;
+  /** Headers that rules may read. */
+  ruleHeaders?: Record<string, string>;
+}
+
+/** Models that a call names to fall back on; no provider knows the parameter. @throws SluiceError invalid_request */
+function readFallbacks(value: unknown, limit: number): string[] | undefined {
+  if (value === undefined || value === null) return undefined;
+  const parsed = z.array(z.string().min(1).max(300)).max(limit).safeParse(value);
+  if (parsed.success) return parsed.data;
+  const fields = { reason: `fallbacks: name up to ${limit} models` };
+  throw new SluiceError('invalid_request', { fields, param: 'fallbacks' });
+}
+
+const lastPriority = 9;
+
+/** The copy of a call: nobody awaits it, it is served last, and no limit of its caller counts it. */
+function mirrorOf(
+  { endpoint, headers, metadata }: Pick<JobRequest, 'endpoint' | 'headers' | 'metadata'>,
+  target: RouteTarget,
+  sent: Record<string, unknown>,
+  { axes }: CallPlan,
+): JobRequest {
+  const { stream: _stream, stream_options: _options, ...body } = sent;
+  return {
+    endpoint,
+    headers,
+    metadata,
+    delivery: 'retry',
+    tokens: target.tokens,
+    model: target.model,
+    provider: target.provider,
+    pool: target.pool,
+    body: JSON.stringify(outgoing(endpoint, body, target.model)),
+    priority: lastPriority,
+    axes: { key: mirrorAxis, feature: mirrorAxis, route: axes.route },
+    isCopy: true,
+  };
+}
+
+/** Stands for the key and the feature of copies, so that what they cost is told apart. */
+const mirrorAxis = 'mirror';

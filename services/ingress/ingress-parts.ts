@@ -7,12 +7,14 @@ import type { SocketTickets } from '#shared/tenants/socket-tickets.ts';
 import type { AcceptJobParts } from './accept-job.ts';
 import type { CancelJobParts } from './cancel-job.ts';
 import type { ModelTable } from './model-table.ts';
+import type { Router } from './routing/router.ts';
 import type { NewJobs } from './sockets/new-jobs.ts';
 
 /** What the routes of an ingress work with; built once in app.ts. */
 export interface IngressParts extends AcceptJobParts, CancelJobParts {
   /** As of now: read it for each call. */
   readonly models: ModelTable;
+  router: Router;
   tickets: SocketTickets;
   files: FileStore;
   batches: BatchStore;

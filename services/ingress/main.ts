@@ -1,6 +1,7 @@
 import { loadSettings, secretKeys } from '#config/load.ts';
 import { systemClock } from '#shared/kernel/clock.ts';
 import { LiveValue } from '#shared/kernel/live-value.ts';
+import { systemRandom } from '#shared/kernel/random.ts';
 import { createLogger } from '#shared/telemetry/logger.ts';
 import { createMetrics } from '#shared/telemetry/metrics.ts';
 import { OperationsServer } from '#shared/telemetry/operations-server.ts';
@@ -19,7 +20,15 @@ const { createIngressApp } = await import('./app.ts');
 const metrics = createMetrics({ processMetrics: true });
 const redisUrl = settings.redis.url ?? 'redis://127.0.0.1:6379';
 const secrets = openSecrets(secretKeys(), log);
-const ingress = createIngressApp({ live, redisUrl, log, metrics, clock: systemClock, secrets });
+const ingress = createIngressApp({
+  live,
+  redisUrl,
+  log,
+  metrics,
+  clock: systemClock,
+  random: systemRandom,
+  secrets,
+});
 const operations = new OperationsServer({
   ...settings.operations,
   metrics,

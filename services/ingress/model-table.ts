@@ -97,6 +97,14 @@ export class ModelTable {
     return place;
   }
 
+  /** The pools in which a model is served, for whichever endpoint. */
+  poolsOf(name: string): PoolId[] {
+    const exact = this.#bare.get(name) ?? this.#exact.get(name) ?? [];
+    const pattern = this.#findPattern(name, () => true) ?? [];
+    const places = [exact, pattern].flat();
+    return [...new Map(places.map((place) => [`${place.provider}/${place.pool}`, place])).values()];
+  }
+
   /** A bare name belongs to the first provider that names it. */
   #findExact(name: string, fits: Fits): ServedModel | undefined {
     const bare = this.#bare.get(name)?.find(fits);

@@ -23,8 +23,11 @@ import { queueTelemetry } from '#shared/telemetry/tracing.ts';
 import { Prices } from '#shared/tokens/price.ts';
 import { LeaseKeeper } from './lease-keeper.ts';
 import { PoolNews } from './limits/pool-news.ts';
+import { SchemaJudge } from './quality/schema-judge.ts';
 import { type ReclaimParts, reclaimDeadWorkers } from './reclaim-dead-workers.ts';
 import { RemovedPools } from './removed-pools.ts';
+import { LatencyBoard } from './routing/latency-board.ts';
+import { PoolHealth } from './routing/pool-health.ts';
 import { ServePools } from './serve-pools.ts';
 import { OutcomeSettler } from './settle-outcome.ts';
 import { StoreRetry } from './store-retry.ts';
@@ -88,19 +91,15 @@ async function buildServices(
     metrics.backgroundErrors.inc({ part });
     log.warn({ part, reason: describeError(error) }, 'background error');
   };
-  const leases = new LeaseKeeper({
-    workerId,
-    jobs,
-    redis,
-    subscriber,
-    clock,
-    beatMs: settings.jobs.lease_beat_ms,
-    graceMs: settings.jobs.takeover_grace_ms,
-    onError: onError('leases'),
-  });
+  const common = { workerId, jobs, redis, clock };
+  const { lease_beat_ms: beatMs, takeover_grace_ms: graceMs } = settings.jobs;
+  const leases = new LeaseKeeper({ ...common, subscriber, beatMs, graceMs, onError: onError('leases') });
   const suspects = new SuspectPlace();
   const streams = streamedAttempts(options, redis, eventLog, onError('streams'));
-  const shared = { workerId, ...storing, leases, suspects, streams, metrics, clock };
+  const latencies = new LatencyBoard({ live, redis, clock, onError: onError('latencies') });
+  const schemas = new SchemaJudge(settings.routing);
+  const placing = { queues, latencies, schemas, prices };
+  const shared = { workerId, ...storing, ...placing, leases, suspects, streams, metrics, clock };
   const news = new PoolNews(subscriber, onError('pool news'));
   const pools = new ServePools({
     live,
@@ -112,25 +111,20 @@ async function buildServices(
     log,
   });
   const mending: MendingParts = {
-    workerId,
-    jobs,
-    redis,
+    ...common,
     live,
     queues,
     removed: new RemovedPools(live, redis, clock),
+    health: new PoolHealth(queues, clock),
     settler,
     settings: settings.jobs,
-    clock,
     metrics,
     presence: ownPresence(),
     onError: onError('sweeper'),
   };
-  const fairness = new FairnessWatch({
-    ...{ workerId, live, redis, queues, jobs, metrics, clock },
-    onError: onError('fairness'),
-  });
-  const mender = mendingService(mending, () => pools.idle);
-  return [connections, leases, news, queues, mender, fairness, pools, prices.warmUp()];
+  const sweeper = mendingService(mending, () => pools.idle);
+  const fairness = new FairnessWatch({ ...common, live, queues, metrics, onError: onError('fairness') });
+  return [connections, leases, news, queues, latencies, sweeper, fairness, pools, prices.warmUp()];
 }
 
 /** The records of jobs, their large bodies, how both are asked again, and what is written at the end of a job. */

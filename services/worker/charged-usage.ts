@@ -17,7 +17,7 @@ export function chargedUsage(
   pool: PoolSettings | undefined,
 ): { in: number; out: number } | undefined {
   if (result.kind === 'refused') return { in: ticket.input ?? 1, out: 0 };
-  if (ending.kind !== 'answer' || !ending.usage) return undefined;
+  if (!ending.usage) return undefined;
   const { inputTokens, outputTokens, cachedInputTokens = 0 } = ending.usage;
   const free = pool && cachedIsFree(pool) ? Math.min(cachedInputTokens, inputTokens) : 0;
   return { in: inputTokens - free, out: outputTokens };

@@ -1,29 +1,38 @@
 import type { ProviderSettings, Settings } from '#config/schema.ts';
 import { providerDialect } from '#shared/contracts/endpoint.ts';
 import type { Attempt } from '#shared/contracts/job.ts';
+import { outgoing } from '#shared/contracts/outgoing-body.ts';
 import { ticketVersion } from '#shared/contracts/ticket.ts';
+import type { Abandoned } from '#shared/jobs/abandon.ts';
 import type { Begun, BegunJob, JobStore } from '#shared/jobs/job-store.ts';
 import type { Clock } from '#shared/kernel/clock.ts';
 import type { Random } from '#shared/kernel/random.ts';
 import type { PoolId } from '#shared/queue/pool-queue.ts';
+import type { PoolQueues } from '#shared/queue/pool-queues.ts';
 import type { HeldTicket, Verdict } from '#shared/queue/ticket-worker.ts';
 import type { Metrics } from '#shared/telemetry/metrics.ts';
 import { contextOf, inSpan, noteEvent, SpanKind, spans } from '#shared/telemetry/tracing.ts';
-import type { AttemptResult } from './attempt-result.ts';
+import type { Prices } from '#shared/tokens/price.ts';
+import { type AttemptResult, resultName } from './attempt-result.ts';
+import { boundSignal } from './bound-signal.ts';
 import { callProvider } from './call-provider.ts';
 import { chargedUsage, unusedOf } from './charged-usage.ts';
-import { backoffMs } from './failures/backoff.ts';
+import { decide, isRefusal, latestMs, retryWaitMs } from './decide.ts';
 import type { ProviderClient } from './http/provider-client.ts';
 import type { LeaseKeeper } from './lease-keeper.ts';
 import type { CredentialKeeper } from './limits/credential-keeper.ts';
 import type { LimitWatch } from './limits/limit-watch.ts';
+import { judgeQuality } from './quality/judge-quality.ts';
+import type { SchemaJudge } from './quality/schema-judge.ts';
+import type { LatencyBoard } from './routing/latency-board.ts';
+import { followMoved, moveJob } from './routing/move-job.ts';
 import type { SendWindow } from './send-window.ts';
-import { answerOf, type Ending, failureOf, type OutcomeSettler } from './settle-outcome.ts';
+import { type Ending, failureOf, type OutcomeSettler } from './settle-outcome.ts';
 import type { StoreRetry } from './store-retry.ts';
 import type { StoredBodies } from './stored-bodies.ts';
 import type { LostAttempts } from './streams/lost-attempts.ts';
 import type { ProviderStream } from './streams/provider-stream.ts';
-import type { StreamedAttempts } from './streams/streamed-attempts.ts';
+import type { StreamedAttempt, StreamedAttempts } from './streams/streamed-attempts.ts';
 import type { SuspectPlace } from './suspect-place.ts';
 
 export interface RunJobParts {
@@ -32,6 +41,10 @@ export interface RunJobParts {
   provider: ProviderSettings;
   client: ProviderClient;
   jobs: JobStore;
+  queues: PoolQueues;
+  latencies: LatencyBoard;
+  prices: Pick<Prices, 'priceOf'>;
+  schemas: SchemaJudge;
   leases: LeaseKeeper;
   settler: OutcomeSettler;
   storeRetry: StoreRetry;
@@ -60,10 +73,6 @@ const unknownCredentialPauseMs = 200;
 const bodyAwayPauseMs = 5_000;
 /** Pause of a job that must wait until the suspect before it is done. */
 const suspectPauseMs = 500;
-
-type Decision =
-  | { kind: 'end'; ending: Ending }
-  | { kind: 'again'; delayMs: number; refusal: boolean; reason: string };
 
 /** begin → send → settle → complete, for one ticket. The branching of the worker is here and nowhere else. */
 export async function runJob(parts: RunJobParts, held: HeldTicket): Promise<Verdict> {
@@ -123,13 +132,21 @@ function tooLarge({ id }: RunJobParts, { ticket }: HeldTicket): Ending {
 
 /** Sent again until it is answered: the same token is granted the same attempt. */
 function begin(
-  { jobs, leases, workerId, storeRetry }: RunJobParts,
+  { jobs, leases, workerId, storeRetry, id: place }: RunJobParts,
   { ticket, token }: HeldTicket,
   mayRunSuspect: boolean,
 ): Promise<Begun> {
   const { tenant, job: jobId } = ticket;
   return storeRetry.run(() =>
-    jobs.begin({ tenant, jobId, token, owner: workerId, mayTakeOver: leases.mayTakeOver, mayRunSuspect }),
+    jobs.begin({
+      tenant,
+      jobId,
+      token,
+      owner: workerId,
+      place,
+      mayTakeOver: leases.mayTakeOver,
+      mayRunSuspect,
+    }),
   );
 }
 
@@ -148,6 +165,9 @@ async function afterBegin(parts: RunJobParts, held: HeldTicket, begun: Begun): P
       return later(suspectPauseMs);
     case 'settled':
     case 'gone':
+      return done;
+    case 'moved':
+      await followMoved(parts, held.ticket);
       return done;
     case 'late':
       return endUnstarted(parts, held, failureOf('expired', 'expired'));
@@ -187,8 +207,13 @@ async function runStored(
 
 async function runBegun(parts: RunJobParts, held: HeldTicket, job: BegunJob): Promise<Verdict> {
   const { tenant, job: jobId } = held.ticket;
-  const { jobs, leases, metrics, id, provider } = parts;
+  const { leases, metrics, id, clock } = parts;
   const pool = poolName(id);
+  const untilMs = latestMs(job);
+  if (untilMs !== undefined && untilMs <= job.nowMs) {
+    const limit = job.route!.timeoutMs!;
+    return endUnstarted(parts, held, failureOf('failed', 'route_timeout', { limit }));
+  }
   if (!parts.sendWindow.isOpen(held.grant) || parts.credentials.isHeld(held.grant)) {
     metrics.lateGrants.inc({ pool });
     return giveBack(parts, held);
@@ -196,54 +221,85 @@ async function runBegun(parts: RunJobParts, held: HeldTicket, job: BegunJob): Pr
   const credential = credentialOf(parts, held, job);
   if (!credential) {
     await giveBack(parts, held);
-    await parts.clock.sleep(unknownCredentialPauseMs);
+    await clock.sleep(unknownCredentialPauseMs);
     return unsent;
   }
   if (job.attempt === 1) metrics.queueWaitSeconds.observe({ pool }, (job.startedMs - job.createdMs) / 1_000);
   const signal = leases.hold(tenant, jobId, held.token);
   metrics.runningJobs.inc({ pool });
+  const bound = untilMs === undefined ? undefined : boundSignal(clock, signal, untilMs - job.nowMs);
   try {
     if (job.stream && job.attempt > 1)
       await parts.lost.note(held.ticket, { ...job, provider: id.provider }, job.attempt);
     const stream = parts.streams.open(held, job, providerDialect[parts.provider.dialect]);
-    const { attempt, result, endedMs } = await makeAttempt(
-      parts,
-      held,
-      job,
-      credential,
-      signal,
-      stream?.sink,
-    );
+    const made = await makeAttempt(parts, held, job, credential, bound?.signal ?? signal, stream?.sink);
     stream?.close();
-    const waitMs = retryWaitMs(parts, job, result);
-    const coolMs = isRefusal(result) ? Math.min(waitMs, parts.settings.retry_after_max_ms) : undefined;
-    const otherServes = await parts.credentials.afterCall(held.grant, jobId, { result, endedMs, coolMs });
-    const decision = decide(parts, job, result, { signal, waitMs, otherServes });
-    if (decision.kind === 'end') {
-      const ended = await parts.settler.settle({
-        tenant,
-        jobId,
-        token: held.token,
-        id,
-        job,
-        attempt,
-        ending: decision.ending,
-      });
-      if (ended) stream?.forget();
-      const usage = chargedUsage(decision.ending, result, held, provider.pools[id.pool]);
-      return { kind: 'done', usage, unused: unusedOf(result) };
-    }
-    const { delayMs, refusal, reason } = decision;
-    // A refused job waits at the head of its lane: for its credential, or for another one that has room.
-    const waitsInLane = refusal && held.grant.credential !== undefined;
-    const waits = { attempt, refusal, waitReason: reason, delayMs: waitsInLane ? 0 : delayMs };
-    await parts.storeRetry.run(() => jobs.abandon(tenant, jobId, held.token, waits));
-    const unused = unusedOf(result);
-    return waitsInLane ? { kind: 'back', unused } : { kind: 'later', delayMs, unused };
+    return await conclude(parts, held, job, { ...made, signal, stream });
   } finally {
+    bound?.release();
     metrics.runningJobs.dec({ pool });
     leases.release(jobId, held.token);
   }
+}
+
+interface MadeAttempt {
+  attempt: Attempt;
+  result: AttemptResult;
+  endedMs: number;
+}
+
+/** What the end of an attempt means for its credential, its job and its ticket. */
+async function conclude(
+  parts: RunJobParts,
+  held: HeldTicket,
+  job: BegunJob,
+  {
+    attempt,
+    result,
+    endedMs,
+    signal,
+    stream,
+  }: MadeAttempt & { signal: AbortSignal; stream: StreamedAttempt | undefined },
+): Promise<Verdict> {
+  const { tenant, job: jobId } = held.ticket;
+  const { jobs, id } = parts;
+  const waitMs = retryWaitMs(parts, job, result);
+  const coolMs = isRefusal(result) ? Math.min(waitMs, parts.settings.retry_after_max_ms) : undefined;
+  const health = await parts.credentials.afterCall(held.grant, jobId, { result, endedMs, coolMs });
+  const nowMs = job.nowMs + attempt.duration_ms;
+  const credentials = parts.provider.credentials.length;
+  const decision = decide(parts, job, result, { signal, waitMs, nowMs, credentials, ...health });
+  const unused = unusedOf(result);
+  const wasted = wastedOf(parts, job, result);
+  if (decision.kind === 'again') {
+    const { delayMs, refusal, reason } = decision;
+    // A refused job waits at the head of its lane: for its credential, or for another one that has room.
+    const waitsInLane = refusal && held.grant.credential !== undefined;
+    const waits = { attempt, wasted, refusal, waitReason: reason, delayMs: waitsInLane ? 0 : delayMs };
+    await parts.storeRetry.run(() => jobs.abandon(tenant, jobId, held.token, waits));
+    return waitsInLane ? { kind: 'back', unused } : { kind: 'later', delayMs, unused };
+  }
+  const { ending } = decision;
+  if (decision.kind === 'move') {
+    const move = { to: decision.to, target: job.route!.targets[decision.to]! };
+    if (!(await moveJob(parts, held, job, move, { attempt, wasted }, nowMs))) return { kind: 'back', unused };
+  } else {
+    const ended = await parts.settler.settle({ tenant, jobId, token: held.token, id, job, attempt, ending });
+    if (ended) stream?.forget();
+  }
+  return { kind: 'done', usage: chargedUsage(ending, result, held, parts.provider.pools[id.pool]), unused };
+}
+
+/** What an answer of no use has cost, when its job goes on. */
+function wastedOf(
+  { id, prices }: RunJobParts,
+  { model }: BegunJob,
+  result: AttemptResult,
+): Abandoned['wasted'] {
+  if (result.kind !== 'broken' || !result.usage) return undefined;
+  const { usage } = result;
+  const { provider } = id;
+  return { provider, model, usage, nanoUsd: prices.priceOf({ provider, model }, usage) };
 }
 
 async function giveBack({ storeRetry, jobs }: RunJobParts, { ticket, token }: HeldTicket): Promise<Verdict> {
@@ -263,6 +319,10 @@ function credentialOf(
   return credentials.find(({ id }) => id === grant.credential);
 }
 
+/** The body of a call that named a route, or a model it fell back from: with the model it goes to now. */
+const withModel = ({ endpoint, body, model }: BegunJob) =>
+  JSON.stringify(outgoing(endpoint, JSON.parse(body) as Record<string, unknown>, model));
+
 async function makeAttempt(
   parts: RunJobParts,
   held: HeldTicket,
@@ -270,7 +330,7 @@ async function makeAttempt(
   credential: Credential,
   signal: AbortSignal,
   stream: ProviderStream | undefined,
-): Promise<{ attempt: Attempt; result: AttemptResult; endedMs: number }> {
+): Promise<MadeAttempt> {
   const { provider, client, clock, metrics, id } = parts;
   const jobId = held.ticket.job;
   const startedAt = clock.monotonicMs();
@@ -279,9 +339,9 @@ async function makeAttempt(
     'sluice.attempt': job.attempt,
     'gen_ai.request.model': job.model,
   };
-  const result = await inSpan(spans.attempt, SpanKind.CLIENT, attributes, () =>
+  const answer = await inSpan(spans.attempt, SpanKind.CLIENT, attributes, () =>
     callProvider(client, clock, {
-      job,
+      job: job.route ? { ...job, body: withModel(job) } : job,
       jobId,
       settings: provider,
       pool: id.pool,
@@ -292,12 +352,18 @@ async function makeAttempt(
   );
   const endedMs = clock.monotonicMs();
   const durationMs = endedMs - startedAt;
+  const quality = job.route?.quality ?? provider.pools[id.pool]?.quality;
+  const result = judgeQuality(parts.schemas, job, answer, quality);
+  if (result.kind === 'answered' || result.kind === 'unanswered')
+    parts.latencies.note(id.provider, job.model, durationMs);
   if ('response' in result) parts.limitWatch.heard(credential.id, result.response.headers, startedAt);
   const name = resultName(result);
   metrics.attempts.inc({ pool: poolName(id), credential: credential.id, result: name });
   metrics.providerSeconds.observe({ pool: poolName(id) }, durationMs / 1_000);
   const attempt: Attempt = {
     attempt: job.attempt,
+    ...id,
+    model: job.model,
     credential: credential.id,
     started_at: job.nowMs,
     duration_ms: Math.round(durationMs * 10) / 10,
@@ -305,75 +371,4 @@ async function makeAttempt(
     result: name,
   };
   return { attempt, result, endedMs };
-}
-
-function resultName(result: AttemptResult): string {
-  if (result.kind === 'answered') return 'succeeded';
-  if (result.kind === 'refused') return result.class;
-  if (result.kind === 'cut') return result.code === 'cancelled' ? 'aborted' : 'cut';
-  return result.kind === 'unanswered' ? result.failure : 'invalid';
-}
-
-/** What one attempt means for the job: its end, or another attempt. */
-function decide(
-  parts: RunJobParts,
-  job: BegunJob,
-  result: AttemptResult,
-  { signal, waitMs, otherServes }: { signal: AbortSignal; waitMs: number; otherServes: boolean },
-): Decision {
-  if (result.kind === 'answered') {
-    const { response, usage, streamed } = result;
-    return { kind: 'end', ending: { kind: 'answer', state: 'succeeded', response, usage, streamed } };
-  }
-  if (result.kind === 'cut') return { kind: 'end', ending: cutEnding(result) };
-  const final = finalEnding(result, job);
-  const elsewhere = otherServes && mayWait(parts, job);
-  const again = elsewhere || (mayRetry(parts, job, result) && waitMs <= parts.settings.retry_after_max_ms);
-  const cancelled = signal.aborted && (result.kind === 'unanswered' || again);
-  if (cancelled) return { kind: 'end', ending: failureOf('cancelled', 'cancelled') };
-  if (!again) return { kind: 'end', ending: final };
-  if (elsewhere) return { kind: 'again', delayMs: 0, refusal: true, reason: 'breaker' };
-  const refusal = isRefusal(result);
-  return { kind: 'again', delayMs: waitMs, refusal, reason: refusal ? 'cooldown' : 'retry' };
-}
-
-/** What a caller may have read of a stream cannot be taken back: the job ends with it. */
-function cutEnding({ response, usage, code }: Extract<AttemptResult, { kind: 'cut' }>): Ending {
-  const state = code === 'cancelled' ? 'cancelled' : 'failed';
-  return { kind: 'answer', state, response, usage, code, streamed: true };
-}
-
-/** Whether the provider turned the request away for quota, which is no attempt of the job's. */
-const isRefusal = (result: AttemptResult) => result.kind === 'refused' && !result.countsAsAttempt;
-
-function finalEnding(result: Exclude<AttemptResult, { kind: 'answered' | 'cut' }>, job: BegunJob): Ending {
-  if (result.kind === 'refused') return answerOf('failed', result.response, undefined);
-  const mayHaveRun = result.kind === 'unanswered' && result.failure !== 'notSent';
-  if (mayHaveRun && job.delivery === 'at_most_once') return failureOf('outcome_unknown', 'outcome_unknown');
-  return failureOf('failed', result.code, { reason: result.reason });
-}
-
-/** Whether a refusal, which is no attempt, may send the job back to its lane once more. */
-const mayWait = ({ settings }: RunJobParts, job: BegunJob) =>
-  job.delivery !== 'at_most_once' && job.refusals < settings.refusals_max;
-
-function mayRetry(parts: RunJobParts, job: BegunJob, result: AttemptResult): boolean {
-  const { settings } = parts;
-  if (job.delivery === 'at_most_once')
-    return (
-      result.kind === 'unanswered' && result.failure === 'notSent' && job.attempt < settings.attempts_max
-    );
-  if (result.kind === 'refused' && !result.retryable) return false;
-  if (isRefusal(result)) return mayWait(parts, job);
-  // What passed the bound once will pass it again, and every time it is paid for.
-  if (result.kind === 'unanswered' && result.failure === 'tooLarge') return false;
-  return job.attempt - job.refusals < settings.attempts_max;
-}
-
-/** Delay before the next attempt: what the provider asks for, or a backoff with full jitter. */
-function retryWaitMs({ settings, random }: RunJobParts, job: BegunJob, result: AttemptResult): number {
-  const asked = result.kind === 'refused' ? result.retryAfterMs : undefined;
-  if (asked !== undefined) return asked;
-  const failures = isRefusal(result) ? job.refusals + 1 : Math.max(1, job.attempt - job.refusals);
-  return backoffMs(failures, settings.retry_base_ms, settings.retry_max_ms, random);
 }

@@ -25,7 +25,8 @@ export type Ending =
       /** Our own name for what broke off a stream. */
       code?: ErrorCode | null;
     }
-  | { kind: 'error'; state: TerminalState; error: SluiceError };
+  /** `usage`: of an answer that is paid for, and not passed on. */
+  | { kind: 'error'; state: TerminalState; error: SluiceError; usage?: Usage | undefined };
 
 export function answerOf(state: TerminalState, response: ProviderResponse, usage: Usage | undefined): Ending {
   return { kind: 'answer', state, response, usage };
@@ -171,7 +172,8 @@ interface Subject {
 }
 
 function settlementOf(subject: Subject, ending: Ending, attempt: Attempt | undefined): Settlement {
-  if (ending.kind === 'error') return { ...errorSettlement(subject, ending.state, ending.error), attempt };
+  if (ending.kind === 'error')
+    return { ...errorSettlement(subject, ending.state, ending.error), attempt, usage: ending.usage };
   const { tenant, jobId, provider, model, attempts, queueMs, providerMs } = subject;
   const { state, response, usage, streamed, code = null } = ending;
   const headers = Object.fromEntries(

@@ -1,5 +1,6 @@
 import type { Settings } from '#config/schema.ts';
 import { isTerminal } from '#shared/contracts/job.ts';
+import { firstLookMs } from '#shared/contracts/route.ts';
 import type { JobView } from '#shared/jobs/job-record.ts';
 import type { JobStore } from '#shared/jobs/job-store.ts';
 import type { Clock } from '#shared/kernel/clock.ts';
@@ -9,6 +10,8 @@ import type { RedisConnection } from '#shared/redis/connection.ts';
 import { keys } from '#shared/redis/keys.ts';
 import type { Metrics } from '#shared/telemetry/metrics.ts';
 import type { RemovedPools } from './removed-pools.ts';
+import { isTimedOut, moveWaiting, nextLookMs } from './routing/move-waiting.ts';
+import type { PoolHealth } from './routing/pool-health.ts';
 import { failureOf, type OutcomeSettler } from './settle-outcome.ts';
 import { redisNowMs } from './worker-register.ts';
 
@@ -18,6 +21,7 @@ export interface SweepParts {
   redis: RedisConnection;
   queues: PoolQueues;
   removed: RemovedPools;
+  health: PoolHealth;
   settler: OutcomeSettler;
   settings: Settings['jobs'];
   clock: Clock;
@@ -25,7 +29,7 @@ export interface SweepParts {
   onError: (error: unknown) => void;
 }
 
-type Action = 'none' | 'enqueued' | 'expired' | 'forgotten' | 'pool_removed';
+type Action = 'none' | 'enqueued' | 'moved' | 'expired' | 'forgotten' | 'pool_removed';
 
 /** States of a BullMQ job in which the ticket is on its way. */
 const onItsWay = new Set(['waiting', 'prioritized', 'active', 'delayed']);
@@ -83,7 +87,9 @@ async function mendJob(parts: SweepParts, tenant: string, jobId: string, nowMs: 
     return 'forgotten';
   }
   const id = { provider: job.provider, pool: job.pool };
-  if (!isLeased(job, nowMs) && (await parts.removed.has(id, job.createdMs))) {
+  const isGone = !isLeased(job, nowMs) && (await parts.removed.has(id, job.createdMs));
+  if (job.route && (await moveOn(parts, job, nowMs, isGone))) return 'moved';
+  if (isGone) {
     const fields = { pool: `${id.provider}/${id.pool}` };
     await settler.settleUnstarted(tenant, jobId, id, failureOf('failed', 'pool_removed', fields));
     await parts.queues.open(id).remove(jobId);
@@ -94,12 +100,29 @@ async function mendJob(parts: SweepParts, tenant: string, jobId: string, nowMs: 
     await parts.queues.of(id)?.remove(jobId);
     return 'expired';
   }
+  if (job.state === 'queued' && isTimedOut(job, nowMs)) {
+    const limit = job.route!.timeoutMs!;
+    await settler.settleUnstarted(tenant, jobId, id, failureOf('failed', 'route_timeout', { limit }));
+    await parts.queues.of(id)?.remove(jobId);
+    return 'expired';
+  }
   const action = await ensureTicket(parts, job, id, nowMs);
   const ageMs = nowMs - job.createdMs;
   const pauseMs = Math.min(settings.sweep_max_ms, Math.max(settings.sweep_first_ms, ageMs));
   const beforeDeadlineMs = job.attempt === 0 && job.deadlineMs > nowMs ? job.deadlineMs - nowMs : pauseMs;
-  await jobs.lookAgain(tenant, jobId, nowMs + Math.min(pauseMs, beforeDeadlineMs));
+  const routeLookMs = nextLookMs(job, nowMs) ?? Number.POSITIVE_INFINITY;
+  await jobs.lookAgain(tenant, jobId, Math.min(nowMs + pauseMs, nowMs + beforeDeadlineMs, routeLookMs));
   return action;
+}
+
+/** A job that its route sends on from where it waits; it is looked at again there. */
+async function moveOn(parts: SweepParts, job: JobView, nowMs: number, gone: boolean): Promise<boolean> {
+  const { redis, queues, health, removed, metrics, settings } = parts;
+  const isConfigured = (id: PoolId) => removed.isConfigured(id);
+  if (!(await moveWaiting({ redis, queues, health, metrics, isConfigured }, job, nowMs, gone))) return false;
+  const lookMs = Math.min(settings.sweep_first_ms, firstLookMs(job.route!) ?? Number.POSITIVE_INFINITY);
+  await parts.jobs.lookAgain(job.tenant, job.id, nowMs + lookMs);
+  return true;
 }
 
 const isLeased = (job: JobView, nowMs: number) => job.state === 'running' && (job.leaseUntilMs ?? 0) > nowMs;

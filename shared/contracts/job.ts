@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import type { FallbackCondition, QualitySettings } from '#config/schema.ts';
 import type { endpoints } from './endpoint.ts';
 
 export const waitingStates = ['queued', 'running'] as const;
@@ -36,7 +37,10 @@ export interface Usage {
 /** One provider request made for a job, as the job object shows it. */
 export const attemptSchema = z.object({
   attempt: z.number().int(),
-  credential: z.string(),
+  provider: z.string().optional(),
+  pool: z.string().optional(),
+  model: z.string().optional().describe('Model name as the provider knows it.'),
+  credential: z.string().describe('Empty when nothing was sent: the job moved on while it waited.'),
   started_at: z.number().describe('Milliseconds since the epoch.'),
   duration_ms: z.number(),
   status: z.number().int().nullable().describe('HTTP status of the provider; null when there was no answer.'),
@@ -76,6 +80,34 @@ export interface CallAxes {
   route?: string | undefined;
 }
 
+/** One place where a job may be run. */
+export interface RouteTarget {
+  provider: string;
+  pool: string;
+  /** Model name as the provider knows it. */
+  model: string;
+  tokens: TokenEstimate;
+  /** Retries here before the next target; undefined: as many as any job has. */
+  retries?: number;
+}
+
+/**
+ * Where a job may be run, as it was decided when the job was accepted; kept with its record. The fields `provider`,
+ * `pool`, `model` and `tokens` of the record are always those of the target that it is at.
+ */
+export interface JobRoute {
+  /** What the caller named: a route, or a model for which it named fallbacks. Its body says the same. */
+  asked: string;
+  targets: [RouteTarget, ...RouteTarget[]];
+  /** What the next target is tried on: kinds of failure, and status codes of the provider. */
+  on: (FallbackCondition | number)[];
+  /** How long a job waits in one pool before it moves on. */
+  waitOverMs?: number;
+  /** From acceptance to the end of the last attempt. */
+  timeoutMs?: number;
+  quality?: QualitySettings;
+}
+
 /** What a caller asked for, as accept stores it. */
 export interface JobRequest {
   endpoint: (typeof endpoints)[number];
@@ -99,4 +131,10 @@ export interface JobRequest {
   dropped?: string[] | undefined;
   /** Endpoint id or URL that is to hear of the end of this job. */
   webhook?: string | undefined;
+  /** Where else it may be run; undefined: nowhere. */
+  route?: JobRoute | undefined;
+  /** The copy that is made of it when it is accepted. */
+  mirror?: JobRequest | undefined;
+  /** It is such a copy. */
+  isCopy?: true;
 }

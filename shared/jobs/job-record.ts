@@ -1,4 +1,5 @@
 import type { JobSettings } from '#config/schema.ts';
+import type { JobRoute } from '#shared/contracts/job.ts';
 import {
   type Attempt,
   attemptSchema,
@@ -37,6 +38,9 @@ export const viewFields = [
   'tokens',
   'webhook',
   'requestBlob',
+  'route',
+  'target',
+  'arrivedMs',
 ] as const;
 
 /** One job as it stands. Times are milliseconds since the epoch by Redis' clock. */
@@ -72,6 +76,11 @@ export interface JobView {
   webhook: string | undefined;
   /** Under which its request is kept when it is too large for the record. */
   requestBlob: string | undefined;
+  route: JobRoute | undefined;
+  /** Index of the target that it is at. */
+  target: number;
+  /** When it came to that target, if it moved there. */
+  arrivedMs: number | undefined;
 }
 
 type Values = Record<(typeof viewFields)[number], string | null>;
@@ -115,6 +124,9 @@ export function viewOf(tenant: string, id: string, values: readonly (string | nu
     tokens: jsonOr<TokenEstimate>(field.tokens) ?? { input: 0, output: 0, max: 0, linear: 0 },
     webhook: field.webhook ?? undefined,
     requestBlob: field.requestBlob ?? undefined,
+    route: jsonOr<JobRoute>(field.route),
+    target: Number(field.target ?? 0),
+    arrivedMs: numberOr(field.arrivedMs),
   };
 }
 
@@ -129,12 +141,17 @@ export interface BegunJob {
   requestBlob: string | undefined;
   headers: Record<string, string>;
   createdMs: number;
+  deadlineMs: number;
   startedMs: number;
   refusals: number;
   delivery: JobRequest['delivery'];
   stream: JobRequest['stream'];
   /** Ingresses that follow the job's events. */
   followers: string[];
+  route: JobRoute | undefined;
+  /** Index of the target that it is at, and attempts made at those before it; `refusals` are of this one. */
+  target: number;
+  attemptsBefore: number;
 }
 
 /** Fields of the record that `begin` returns after the time of the first start. */
@@ -149,12 +166,28 @@ export const begunFields = [
   'stream',
   'followers',
   'requestBlob',
+  'deadlineMs',
+  'route',
+  'target',
+  'attemptsBefore',
 ] as const;
 
 /** What `begin` granted: `values` are the time of the first start and `begunFields`. */
 export function begunJobOf(attempt: number, nowMs: number, values: readonly string[]): BegunJob {
-  const [startedMs, endpoint, model, body, headers, createdMs, refusals, delivery, stream, followers, blob] =
-    values;
+  const [
+    startedMs,
+    endpoint,
+    model,
+    body,
+    headers,
+    createdMs,
+    refusals,
+    delivery,
+    stream,
+    followers,
+    ...rest
+  ] = values;
+  const [blob, deadlineMs, route, target, attemptsBefore] = rest;
   return {
     attempt,
     nowMs,
@@ -169,6 +202,10 @@ export function begunJobOf(attempt: number, nowMs: number, values: readonly stri
     delivery: delivery as BegunJob['delivery'],
     stream: (stream || undefined) as BegunJob['stream'],
     followers: followers!.split(' ').filter(Boolean),
+    deadlineMs: Number(deadlineMs),
+    route: jsonOr<JobRoute>(route),
+    target: Number(target),
+    attemptsBefore: Number(attemptsBefore),
   };
 }
 
@@ -203,6 +240,7 @@ export function requestFields(
     JSON.stringify(request.axes),
     ...(request.stream === undefined ? [] : ['stream', request.stream]),
     ...(request.webhook === undefined ? [] : ['webhook', request.webhook]),
+    ...(request.route === undefined ? [] : ['route', JSON.stringify(request.route)]),
     ...(runAtMs === undefined ? [] : ['runAtMs', String(runAtMs)]),
     ...(blob === undefined ? [] : ['requestBlob', blob]),
   ];

@@ -1,9 +1,11 @@
 import type { JobSettings } from '#config/schema.ts';
-import { type Attempt, isTerminal, type JobState, type TerminalState } from '#shared/contracts/job.ts';
+import { isTerminal, type JobState, type TerminalState } from '#shared/contracts/job.ts';
 import type { Outcome } from '#shared/contracts/outcome.ts';
+import { firstLookMs } from '#shared/contracts/route.ts';
 import { type RedisConnection, storeError } from '#shared/redis/connection.ts';
 import { keys } from '#shared/redis/keys.ts';
 import { runScript } from '#shared/redis/script.ts';
+import { type Abandoned, abandonArgs } from './abandon.ts';
 import { type Accepted, type AcceptOptions, acceptedOf } from './accepted.ts';
 import { JobBodies, type LargeBodies } from './job-bodies.ts';
 import {
@@ -29,6 +31,8 @@ export interface BeginOptions {
   jobId: string;
   token: string;
   owner: string;
+  /** Pool of the ticket. */
+  place: { provider: string; pool: string };
   mayTakeOver: boolean;
   /** Whether a job may begin whose next crash would be its last. */
   mayRunSuspect: boolean;
@@ -36,19 +40,9 @@ export interface BeginOptions {
 
 export type Begun =
   | { kind: 'begun'; job: BegunJob }
-  | { kind: 'settled' | 'gone' | 'late' | 'cancelled' | 'suspect' | 'unknown' }
+  | { kind: 'settled' | 'gone' | 'moved' | 'late' | 'cancelled' | 'suspect' | 'unknown' }
   | { kind: 'busy' | 'early'; remainingMs: number }
   | { kind: 'crashed'; crashes: number };
-
-/** An attempt that did not end its job. */
-export interface Abandoned {
-  attempt: Attempt;
-  /** Whether the provider refused it for quota: then it does not count as an attempt. */
-  refusal: boolean;
-  waitReason: string;
-  /** The next attempt begins no sooner, milliseconds from now. */
-  delayMs: number;
-}
 
 export interface JobStoreOptions {
   /** Fixed "now" for tests; empty means Redis time. */
@@ -107,7 +101,10 @@ export class JobStore {
         waiter: options.waiter ?? '',
         depthLimit: options.depthLimit,
         deadlineMs: options.deadlineMs,
-        firstLookMs: this.#settings.sweep_first_ms,
+        firstLookMs: Math.min(
+          this.#settings.sweep_first_ms,
+          (options.request.route && firstLookMs(options.request.route)) ?? Number.POSITIVE_INFINITY,
+        ),
         runAtMs: options.runAtMs ?? '',
         quotaText: options.quotas ?? '',
         depthKey: options.keyDepthLimit === undefined ? '' : options.request.axes.key,
@@ -159,6 +156,7 @@ export class JobStore {
         jobId,
         token: options.token,
         owner: options.owner,
+        place: `${options.place.provider}/${options.place.pool}`,
         leaseMs: this.#settings.lease_ms,
         mayTakeOver: options.mayTakeOver ? '1' : '0',
         crashesMax: this.#settings.crashes_max,
@@ -181,16 +179,11 @@ export class JobStore {
 
   /** Gives the lease back, if the token still has it; may be sent again. */
   async abandon(tenant: string, jobId: string, token: string, abandoned: Abandoned): Promise<void> {
+    const args = abandonArgs(abandoned);
+    const suppliedNowMs = this.#suppliedNowMs();
     await runScript(this.#redis, scripts.abandonScript, {
       keys: this.#waitingKeys(tenant, jobId),
-      args: {
-        suppliedNowMs: this.#suppliedNowMs(),
-        token,
-        attemptRow: JSON.stringify(abandoned.attempt),
-        refusal: abandoned.refusal ? '1' : '0',
-        waitReason: abandoned.waitReason,
-        delayMs: abandoned.delayMs,
-      },
+      args: { ...args, suppliedNowMs, token },
     });
   }
 

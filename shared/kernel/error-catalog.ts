@@ -1,36 +1,5 @@
-/** One row per error a caller can meet. */
-export interface CatalogEntry {
-  /** HTTP status of the answer. */
-  status: number;
-  /** Error family in OpenAI's words, used as `error.type` on OpenAI-shaped routes. */
-  type: string;
-  /** Error family in Anthropic's words, used as `error.type` on `/v1/messages`. */
-  anthropicType: string;
-  /** Whether the same request may succeed later without being changed. */
-  retryable: boolean;
-  /** The public sentence. `{name}` stands for a field of the error. */
-  sentence: string;
-}
-
-const badRequest = {
-  status: 400,
-  type: 'invalid_request_error',
-  anthropicType: 'invalid_request_error',
-  retryable: false,
-} as const;
-const unavailable = {
-  status: 503,
-  type: 'server_error',
-  anthropicType: 'overloaded_error',
-  retryable: true,
-} as const;
-const rateLimited = {
-  status: 429,
-  type: 'rate_limit_error',
-  anthropicType: 'rate_limit_error',
-  retryable: true,
-} as const;
-const upstream = { status: 502, type: 'server_error', anthropicType: 'api_error', retryable: true } as const;
+import { badRequest, type CatalogEntry, rateLimited, unavailable } from './error-families.ts';
+import { jobErrors } from './job-errors.ts';
 
 /** Every error of Sluice, once. Nothing internal is written here: the sentences go to callers. */
 export const errorCatalog = {
@@ -281,59 +250,7 @@ export const errorCatalog = {
     sentence:
       'The call did not finish within {seconds} s. It goes on as job {job}; read its result there instead of sending it again.',
   },
-  cancelled: {
-    status: 409,
-    type: 'invalid_request_error',
-    anthropicType: 'invalid_request_error',
-    retryable: false,
-    sentence: 'The job was cancelled before it finished.',
-  },
-  expired: {
-    status: 504,
-    type: 'server_error',
-    anthropicType: 'timeout_error',
-    retryable: false,
-    sentence: 'The job did not start before its deadline; nothing was charged.',
-  },
-  pool_removed: {
-    ...badRequest,
-    status: 410,
-    anthropicType: 'not_found_error',
-    sentence: 'The pool {pool} was taken out of the configuration before the call had an answer.',
-  },
-  outcome_unknown: {
-    status: 502,
-    type: 'server_error',
-    anthropicType: 'api_error',
-    retryable: false,
-    sentence: 'The worker that ran this call was lost, and at_most_once forbids asking the provider again.',
-  },
-  worker_crashed: {
-    ...upstream,
-    retryable: false,
-    sentence: 'Workers were lost {crashes} times while running this call; it will not be tried again.',
-  },
-  provider_stream_cut: {
-    ...upstream,
-    sentence: 'The stream of the provider broke off before the answer was whole: {reason}.',
-  },
-  stream_restarted: {
-    ...upstream,
-    status: 409,
-    sentence:
-      'The attempt that streamed this answer was lost, and the job {job} started anew. Read its stream from the start, or send the call again with the same Idempotency-Key.',
-  },
-  provider_unreachable: { ...upstream, sentence: 'The provider could not be reached: {reason}.' },
-  provider_timeout: {
-    ...upstream,
-    status: 504,
-    anthropicType: 'timeout_error',
-    sentence: 'The provider did not answer in time: {reason}.',
-  },
-  provider_invalid_response: {
-    ...upstream,
-    sentence: 'The provider sent an answer that is not valid: {reason}.',
-  },
+  ...jobErrors,
   store_unavailable: {
     ...unavailable,
     sentence:

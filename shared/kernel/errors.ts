@@ -1,4 +1,5 @@
-import { type CatalogEntry, type ErrorCode, errorCatalog } from './error-catalog.ts';
+import { type ErrorCode, errorCatalog } from './error-catalog.ts';
+import type { CatalogEntry } from './error-families.ts';
 
 export interface SluiceErrorOptions {
   /** Values for the `{name}` places of the public sentence; part of the public answer. */

@@ -100,6 +100,8 @@ export const keys = {
   workersSeen: () => 'sl:workers-seen',
   /** Sorted set of `provider/pool` by the time a worker last had the pool in its configuration. */
   poolsSeen: () => 'sl:pools-seen',
+  /** Hash of `provider/model` to how long its calls took of late, milliseconds. */
+  latencies: () => 'sl:latencies',
   /** Pub/sub channel on which one ingress hears of the progress of jobs. */
   ingressChannel: (ingressId: string) => `sl:ingress:${ingressId}`,
   /** Pub/sub channel on which one worker hears of cancelled jobs. */

@@ -40,6 +40,8 @@ export interface Metrics extends LimitMetrics, FairnessMetrics {
   openSockets: Gauge;
   attempts: Counter<'pool' | 'credential' | 'result'>;
   lateGrants: Counter<'pool'>;
+  moved: Counter<'pool' | 'result'>;
+  mirrored: Counter<'result'>;
   queueWaitSeconds: Histogram<'pool'>;
   providerSeconds: Histogram<'pool'>;
   tokens: Counter<'tenant' | 'pool' | 'model' | 'direction'>;
@@ -93,6 +95,7 @@ export function createMetrics(options: { processMetrics: boolean }): Metrics {
       'decision',
     ),
     ...jobMetrics(declare),
+    ...routingMetrics(declare),
     ...fairnessMetrics(declare),
     ...limitMetrics(counter, gauge),
     ...configurationMetrics(declare),
@@ -186,6 +189,22 @@ function jobMetrics({ counter, gauge, histogram }: ReturnType<typeof declaration
       'sluice_background_errors_total',
       'Errors of parts that no caller waits for.',
       'part',
+    ),
+  };
+}
+
+function routingMetrics({ counter }: ReturnType<typeof declarations>) {
+  return {
+    moved: counter(
+      'sluice_moved_jobs_total',
+      'Jobs that left a pool for the next target of their route, and why.',
+      'pool',
+      'result',
+    ),
+    mirrored: counter(
+      'sluice_mirrored_calls_total',
+      'Copies of calls that a route mirrors: sent, or left out because there was no room for them.',
+      'result',
     ),
   };
 }

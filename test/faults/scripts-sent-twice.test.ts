@@ -1,7 +1,8 @@
 import type { Redis } from 'ioredis';
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
 import type { Attempt, Delivery } from '#shared/contracts/job.ts';
-import { JobStore, type Settlement } from '#shared/jobs/job-store.ts';
+import { moveWaitingJob } from '#shared/jobs/abandon.ts';
+import { type BeginOptions, JobStore, type Settlement } from '#shared/jobs/job-store.ts';
 import { newId } from '#shared/kernel/ids.ts';
 import { keys } from '#shared/redis/keys.ts';
 import { RedisProcess } from '../harness/redis-process.ts';
@@ -52,12 +53,13 @@ const accept = async (jobId: string, delivery: Delivery = 'retry', runAtMs?: num
     depthLimit: 10,
     deadlineMs: 60_000,
   });
-const begin = (jobId: string, token: string, more: { mayTakeOver?: boolean; mayRunSuspect?: boolean } = {}) =>
+const begin = (jobId: string, token: string, more: Partial<BeginOptions> = {}) =>
   jobs.begin({
     tenant,
     jobId,
     token,
     owner: `owner of ${token}`,
+    place: { provider: 'openai', pool: 'chat' },
     mayTakeOver: true,
     mayRunSuspect: false,
     ...more,
@@ -194,4 +196,44 @@ test('a job that is to be cancelled does not begin again', async () => {
   expect(await jobs.heartbeat(tenant, id, 'a')).toBe('cancel');
   nowMs += 2_001;
   expect(await begin(id, 'b')).toEqual({ kind: 'cancelled' });
+});
+
+test('a job moves to another target once, however often that is sent, and runs nowhere else from then on', async () => {
+  const id = newId('job');
+  await accept(id);
+  await begin(id, 'a');
+  const tokens = { input: 7, output: 1, max: 1, linear: 7 };
+  const claude = { to: 1, target: { provider: 'anthropic', pool: 'claude', model: 'c', tokens } };
+  const usage = { inputTokens: 5, outputTokens: 6 };
+  const wasted = { provider: 'openai', model: 'm', usage, nanoUsd: 7 };
+  const failed = { attempt: attemptRow(1), refusal: false, waitReason: 'fallback', delayMs: 0 };
+  await twice(() => jobs.abandon(tenant, id, 'a', { ...failed, moved: claude, wasted }));
+  expect(await depth()).toBe(1);
+  expect(await twice(() => begin(id, 'b'))).toEqual([{ kind: 'moved' }, { kind: 'moved' }]);
+
+  const gpt = { to: 2, target: { ...claude.target, provider: 'openai', pool: 'other' } };
+  const from = { tenant, jobId: id, from: 1 };
+  const story = { attempt: { ...attemptRow(1), result: 'waited' }, waitReason: 'fallback' };
+  expect(await twice(() => moveWaitingJob(redis, from, gpt, story))).toEqual([true, false]);
+  expect(await jobs.view(tenant, id)).toMatchObject({
+    provider: 'openai',
+    pool: 'other',
+    model: 'c',
+    target: 2,
+    tokens,
+    attempt: 1,
+    attempts: [{ result: 'succeeded' }, { result: 'waited' }],
+  });
+  const begun = await begin(id, 'b', { place: { provider: 'openai', pool: 'other' } });
+  expect(begun).toMatchObject({ kind: 'begun', job: { attempt: 2, attemptsBefore: 1, refusals: 0 } });
+  expect(await moveWaitingJob(redis, { ...from, from: 2 }, claude, story)).toBe(false);
+
+  await twice(() => jobs.settle(settlement(id, 2)));
+  const rows = (await redis.xrange(keys.ledger(tenant), '-', '+')).map(([, values]) => values.join(' '));
+  expect(rows).toEqual([
+    expect.stringMatching(
+      /kind wasted .* attempt 1 provider openai model m .* inputTokens 5 outputTokens 6 nanoUsd 7/,
+    ),
+    expect.stringMatching(/kind settled .* attempt 2/),
+  ]);
 });

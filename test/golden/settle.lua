@@ -568,11 +568,14 @@ redis.call('HDEL', record, 'token', 'owner', 'leaseUntilMs', 'waiters', 'waitRea
   'quotaText', 'quotaLine', 'waitQuota')
 local fields = {'state', state, 'finishedMs', nowMs, 'head', head, 'body', body, 'counted', 0, 'settledBy', settler}
 if lost then
-  -- Attempts whose worker was lost: what they are known to have used is charged once, unless this is one of them after all.
-  for number, input, output, cached, cost in string.gmatch(lost, '(%d+) (%d+) (%d+) ?(%d*) ?(%d*)') do
+  -- Attempts whose worker was lost, or whose answer was of no use: what they are known to have used is charged once, unless this is one of them after all.
+  for row in string.gmatch(lost, '[^\n]+') do
+    local number, input, output, cached, cost, ofProvider, ofModel =
+      string.match(row, '^(%d+) (%d+) (%d+) ?(%d*) ?(%d*) ?(%S*) ?(.*)$')
     if number ~= settler then
       fields[#fields] = fields[#fields] .. ' ' .. number
-      waste(number, provider, model, input, cached, output, cost)
+      local atPlace = ofProvider ~= ''
+      waste(number, atPlace and ofProvider or provider, atPlace and ofModel or model, input, cached, output, cost)
     end
   end
 end

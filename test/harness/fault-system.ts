@@ -42,9 +42,19 @@ export class FaultSystem {
     this.store.on('error', () => undefined);
   }
 
-  static async start(settings: SettingsOverrides = {}): Promise<FaultSystem> {
+  /** `settings`: what differs from those of tests, perhaps by where the simulator is. */
+  static async start(
+    settings: SettingsOverrides | ((simulatorUrl: string) => SettingsOverrides) = {},
+  ): Promise<FaultSystem> {
     const [redis, simulator] = await Promise.all([RedisProcess.start(), newSimulator()]);
-    return new FaultSystem(redis, simulator, await writeConfiguration(simulator.url, settings));
+    return new FaultSystem(
+      redis,
+      simulator,
+      await writeConfiguration(
+        simulator.url,
+        typeof settings === 'function' ? settings(simulator.url) : settings,
+      ),
+    );
   }
 
   ingress(redisUrl = this.redis.url): Promise<IngressProcess> {

@@ -68,13 +68,13 @@ export async function startSluice(options: SluiceOptions = {}): Promise<TestSlui
     log: pino({ level: settings.telemetry.log_level }),
     metrics,
     clock: systemClock,
+    random: systemRandom,
     secrets: createSecretBox([testSecretKey]),
   };
   const ingress = createIngressApp(common);
   const services: Service[] = [ingress];
-  if (!options.withoutWorker)
-    services.unshift(createWorkerApp({ ...common, pools: ['*'], random: systemRandom }));
-  if (options.withWebhooks) services.push(createWebhookApp({ ...common, settings, random: systemRandom }));
+  if (!options.withoutWorker) services.unshift(createWorkerApp({ ...common, pools: ['*'] }));
+  if (options.withWebhooks) services.push(createWebhookApp({ ...common, settings }));
   const admin = createAdminApp({ ...common, base, adminKey: testAdminKey });
   if (options.withAdmin) {
     services.push(admin);

@@ -50,10 +50,11 @@ beforeAll(async () => {
     log: pino({ level: 'trace' }, memory),
     metrics,
     clock: systemClock,
+    random: systemRandom,
     secrets: createSecretBox([testSecretKey]),
   };
   const ingress = createIngressApp(common);
-  services = [createWorkerApp({ ...common, pools: ['*'], random: systemRandom }), ingress];
+  services = [createWorkerApp({ ...common, pools: ['*'] }), ingress];
   for (const service of services) await service.start();
   url = `http://127.0.0.1:${ingress.port}`;
 });

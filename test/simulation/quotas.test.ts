@@ -226,7 +226,8 @@ class Pair {
     const job = this.#open.filter(({ begun }) => !begun)[which % Math.max(1, this.#open.length)];
     if (!job) return;
     const { jobId } = job;
-    const holder = { token: jobId, owner: 'w', mayTakeOver: false, mayRunSuspect: false };
+    const place = { provider: 'p', pool: 'q' };
+    const holder = { token: jobId, owner: 'w', place, mayTakeOver: false, mayRunSuspect: false };
     const begun = await this.#store.begin({ tenant: this.#tenant, jobId, ...holder });
     if (begun.kind === 'late') return;
     expect(begun.kind).toBe(this.#model.begin(jobId, this.#nowMs) ? 'begun' : 'early');

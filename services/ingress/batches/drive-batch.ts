@@ -100,9 +100,7 @@ function rulesOf(parts: DriveParts, { id, tenant, axes, endpoint }: BatchRecord)
     batchId: id,
     axes,
     endpoint: endpoint as Endpoint,
-    get models() {
-      return parts.models;
-    },
+    router: parts.router,
     // The envelope is one level.
     maxDepth: body_max_depth + 1,
     maxBytes: body_max_bytes + envelopeBytes,

@@ -5,7 +5,7 @@ import { SluiceError } from '#shared/kernel/errors.ts';
 import { parseUntrustedJson } from '#shared/kernel/json-guard.ts';
 import { readCall } from '../call-body.ts';
 import { readPriority } from '../call-options.ts';
-import type { ModelTable } from '../model-table.ts';
+import type { Router } from '../routing/router.ts';
 
 /** What is wrong with a line, in the words of OpenAI's `errors.data`. */
 export class LineMistake extends Error {
@@ -25,8 +25,7 @@ export interface LineRules {
   /** Of whoever made the batch. */
   axes: CallAxes;
   endpoint: Endpoint;
-  /** As of now: read for each line. */
-  readonly models: ModelTable;
+  router: Router;
   maxDepth: number;
   maxBytes: number;
 }
@@ -85,7 +84,7 @@ function readBody(body: Record<string, unknown>, customId: string, rules: LineRu
   const options = { tenant, axes, priority: readPriority('batch'), delivery: 'retry' } as const;
   const metadata = { batch: rules.batchId, custom_id: customId };
   try {
-    return readCall(rules.endpoint, body, rules.models, options, {}, metadata);
+    return readCall(rules.endpoint, body, rules.router, options, {}, metadata);
   } catch (error) {
     if (!(error instanceof SluiceError)) throw error;
     throw new LineMistake(error.code, error.message, error.param ? `body.${error.param}` : null);

@@ -15,6 +15,7 @@ import { awaitReply, refuseTooManyWaiting, sendOutcome } from '../replies/await-
 import type { ExtraFields } from '../replies/extra-fields.ts';
 import { sendJob } from '../replies/send-job.ts';
 import { answerStream } from '../replies/stream-answer.ts';
+import { readRuleHeaders } from '../routing/call-facts.ts';
 import { readLastEventId } from './events.ts';
 
 /** The drop-in routes: a call held open until its answer is there, or handed over as a job. */
@@ -41,9 +42,10 @@ export async function answerCall(
 ): Promise<FastifyReply> {
   const options = readCallOptions(request.headers, parts.settings.jobs, parts.clock.nowMs());
   const { tenant } = request.identity;
-  const caller = { ...options, tenant, axes: readAxes(request) };
+  const ruleHeaders = readRuleHeaders(request.headers, parts.settings.routing.rule_headers);
+  const caller = { ...options, tenant, axes: readAxes(request), ruleHeaders };
   const passed = readPassedHeaders(request.headers);
-  const read = (asked: unknown) => readCall(endpoint, asked, parts.models, caller, passed, {});
+  const read = (asked: unknown) => readCall(endpoint, asked, parts.router, caller, passed, {});
   const call = read(body);
   const webhook = await checkWebhook(parts.endpoints, tenant, options.webhook, 'x-sluice-webhook');
   const submission: Submission = {

@@ -184,7 +184,7 @@ export async function submitJob(
   }
   const latestMs = parts.clock.nowMs() + (deadline_seconds ?? maxSeconds) * 1_000;
   const fieldKey = readIdempotencyKey(parsed.data.idempotency_key, 'idempotency_key', 'body');
-  const read = (call: unknown) => readCall(endpoint, call, parts.models, options, {}, metadata);
+  const read = (call: unknown) => readCall(endpoint, call, parts.router, options, {}, metadata);
   const call = read(parsed.data.body);
   const webhook = await checkWebhook(parts.endpoints, tenant, parsed.data.webhook, 'webhook');
   const submission: Submission = {

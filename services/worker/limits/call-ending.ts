@@ -5,8 +5,8 @@ const failures = new Set(['server', 'capacity']);
 
 /** What the end of a request says about its credential and its provider. */
 export function endingOf(result: AttemptResult): CallEnding {
-  if (result.kind === 'answered') return 'served';
-  if (result.kind === 'invalid') return 'failed';
+  if (result.kind === 'answered') return result.flaw === undefined ? 'served' : 'failed';
+  if (result.kind === 'invalid' || result.kind === 'broken') return 'failed';
   if (result.kind === 'cut') return result.code === 'cancelled' ? 'nothing' : 'failed';
   if (result.kind === 'unanswered') {
     if (result.failure === 'aborted') return 'nothing';

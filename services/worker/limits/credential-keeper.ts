@@ -24,6 +24,16 @@ export interface AttemptEnd {
   coolMs: number | undefined;
 }
 
+/** What the end of a call tells of the others of its pool. */
+export interface CredentialHealth {
+  /** Money stops this credential, and another one may serve the job. */
+  otherServes: boolean;
+  /** The pool, or its only credential, is left alone from now on. */
+  isOpen: boolean;
+}
+
+const nothingNew: CredentialHealth = { otherServes: false, isOpen: false };
+
 /** Draws from every call what it means for its credential, and tells the pool. */
 export class CredentialKeeper {
   readonly #options: CredentialKeeperOptions;
@@ -37,11 +47,14 @@ export class CredentialKeeper {
     return this.#options.board.isHeld(grant);
   }
 
-  /** True when money stops this credential and another one may serve the job. */
-  async afterCall(grant: Grant, jobId: string, { result, endedMs, coolMs }: AttemptEnd): Promise<boolean> {
+  async afterCall(
+    grant: Grant,
+    jobId: string,
+    { result, endedMs, coolMs }: AttemptEnd,
+  ): Promise<CredentialHealth> {
     const { credential, watched } = grant;
     const { board, coolDown, report, storeRetry, clock, onError } = this.#options;
-    if (credential === undefined) return false;
+    if (credential === undefined) return nothingNew;
     const ending = endingOf(result);
     if (coolMs !== undefined || ending === 'billing') board.refused(credential);
     if (coolMs !== undefined) {
@@ -49,14 +62,16 @@ export class CredentialKeeper {
       const left = () => Math.max(0, endedMs + coolMs - clock.monotonicMs());
       await storeRetry.run(() => coolDown(credential, left()));
     }
-    if ((ending === 'served' || ending === 'nothing') && !watched) return false;
+    if ((ending === 'served' || ending === 'nothing') && !watched) return nothingNew;
     const atLeastMs = result.kind === 'refused' ? (result.retryAfterMs ?? 0) : 0;
     try {
-      const { others } = await report({ credential, jobId, ending, atLeastMs });
-      return ending === 'billing' && others > 0;
+      const { others, changes } = await report({ credential, jobId, ending, atLeastMs });
+      const opened = changes.filter(({ state }) => state === 'open').map((change) => change.credential);
+      const isOpen = opened.includes('*') || (opened.includes(credential) && others === 0);
+      return { otherServes: ending === 'billing' && others > 0, isOpen };
     } catch (error) {
       onError(error);
-      return false;
+      return nothingNew;
     }
   }
 }

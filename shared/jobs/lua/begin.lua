@@ -1,26 +1,31 @@
 -- begin: takes the lease for one attempt. No provider is called without it.
 -- KEYS  record, depth, quota
--- ARGV  jobId, token (of the ticket as this worker holds it), owner (worker id), leaseMs, mayTakeOver ('1' = an expired lease
---       may be taken over), crashesMax, mayRunSuspect ('1' = nothing else runs here whose next crash would be its
---       last); rest = fields of the record to return
+-- ARGV  jobId, token (of the ticket as this worker holds it), owner (worker id), place (provider/pool of the ticket),
+--       leaseMs, mayTakeOver ('1' = an expired lease may be taken over), crashesMax, mayRunSuspect ('1' = nothing else
+--       runs here whose next crash would be its last); rest = fields of the record to return
 -- reply {'begun', attempt, nowMs, startedMs, field value, …} | {'settled'} | {'gone'} | {'busy', remainingMs} | {'late'}
+--       | {'moved'} (the job is to be run in another pool)
 --       | {'early', remainingMs} (a Retry-After or run_at has not passed, or a quota has no room) | {'cancelled'} | {'suspect'}
 --       | {'unknown'} (at_most_once and the worker was lost) | {'crashed', crashes}
 -- cost  O(1), or O(quotas) once for a job that waits for them
 local read = {'state', 'token', 'leaseUntilMs', 'attempt', 'crashes', 'delivery', 'deadlineMs', 'counted', 'runAtMs',
-  'notBeforeMs', 'cancelRequested', 'startedMs', 'depthKey', 'quotaText', 'quotaLine'}
+  'notBeforeMs', 'cancelRequested', 'startedMs', 'depthKey', 'quotaText', 'quotaLine',
+  'provider', 'pool'}
 local own = #read
 for index = restFrom, #ARGV do
   read[#read + 1] = ARGV[index]
 end
 local field = redis.call('HMGET', record, unpack(read))
 local state, heldToken, leaseUntilMs, attempt, crashes, delivery, deadlineMs, counted, runAtMs, notBeforeMs,
-  cancelRequested, startedMs, depthKey, quotaText, quotaLine = unpack(field, 1, own)
+  cancelRequested, startedMs, depthKey, quotaText, quotaLine, provider, pool = unpack(field, 1, own)
 if not state then
   return {'gone'}
 end
 if state ~= 'queued' and state ~= 'running' then
   return {'settled'}
+end
+if place ~= provider .. '/' .. pool then
+  return {'moved'}
 end
 attempt = tonumber(attempt)
 crashes = tonumber(crashes)

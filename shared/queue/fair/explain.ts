@@ -68,6 +68,14 @@ const wholePoolSchema = poolSchema.extend({
 });
 
 export type PoolExplanation = Omit<z.output<typeof wholePoolSchema>, 'lane'>;
+/** How long no credential of a pool may be called, and whether for failures or over money. */
+export function heldOf({ state, heldMs, credentials }: PoolExplanation): { heldMs: number; isOpen: boolean } {
+  const isShut = (each: string) => each === 'open' || each === 'billing';
+  const soonest = credentials.length > 0 ? Math.min(...credentials.map((each) => each.heldMs)) : 0;
+  const allShut = credentials.length > 0 && credentials.every((each) => isShut(each.state));
+  return { heldMs: Math.max(heldMs, soonest), isOpen: isShut(state) || allShut };
+}
+
 export type LaneExplanation = z.output<typeof laneSchema>;
 
 /** What waits in a pool, and what for. */

@@ -109,7 +109,12 @@ class Pair {
 
   async begin(jobId: string, token: string, owner: string, mayTakeOver: boolean, mayRunSuspect: boolean) {
     const holder = { token, owner, mayTakeOver, mayRunSuspect };
-    const begun = await this.#store.begin({ tenant: this.tenant, jobId, ...holder });
+    const begun = await this.#store.begin({
+      tenant: this.tenant,
+      jobId,
+      place: { provider: 'p', pool: 'q' },
+      ...holder,
+    });
     const short =
       begun.kind === 'begun'
         ? { kind: 'begun', attempt: begun.job.attempt, refusals: begun.job.refusals }

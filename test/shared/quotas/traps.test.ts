@@ -67,7 +67,13 @@ class Tenant {
   }
 
   begin(jobId: string, token = 'a') {
-    const holder = { token, owner: `worker ${token}`, mayTakeOver: true, mayRunSuspect: true };
+    const holder = {
+      token,
+      owner: `worker ${token}`,
+      place: { provider: 'p', pool: 'q' },
+      mayTakeOver: true,
+      mayRunSuspect: true,
+    };
     return this.#jobs.begin({ tenant: this.id, jobId, ...holder });
   }
 

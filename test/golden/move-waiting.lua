@@ -1,0 +1,33 @@
+#!lua flags=allow-oom
+local record = KEYS[1]
+local suppliedNowMs = ARGV[1]
+local from = ARGV[2]
+local target = ARGV[3]
+local provider = ARGV[4]
+local pool = ARGV[5]
+local model = ARGV[6]
+local tokens = ARGV[7]
+local waitReason = ARGV[8]
+local attemptRow = ARGV[9]
+local restFrom = 10
+local nowMs = tonumber(suppliedNowMs)
+if not nowMs then
+  local time = redis.call('TIME')
+  nowMs = time[1] * 1000 + math.floor(time[2] / 1000)
+end
+-- move-waiting: a job that no worker runs goes on at another target of its route.
+-- KEYS  record
+-- ARGV  from (index of the target it is to be at), target, provider, pool, model, tokens (of the new one), waitReason,
+--       attemptRow (JSON, tells the story)
+-- reply 'moved' | 'other' (it runs, has ended, or is elsewhere: also when this is sent again because a reply was lost)
+-- cost  O(attempts)
+local state, present, attempts, attempt =
+  unpack(redis.call('HMGET', record, 'state', 'target', 'attempts', 'attempt'))
+if state ~= 'queued' or (present or '0') ~= from then
+  return 'other'
+end
+redis.call('HDEL', record, 'notBeforeMs')
+redis.call('HSET', record, 'target', target, 'arrivedMs', nowMs, 'attemptsBefore', attempt, 'refusals', 0,
+  'provider', provider, 'pool', pool, 'model', model, 'tokens', tokens, 'waitReason', waitReason,
+  'attempts', (attempts and (attempts .. '\n') or '') .. attemptRow)
+return 'moved'
