@@ -1,4 +1,5 @@
 import type { Settings } from '#config/schema.ts';
+import type { EndpointStore } from '#shared/deliveries/endpoint-store.ts';
 import type { Clock } from '#shared/kernel/clock.ts';
 import type { AuditLog } from '#shared/overlay/audit-log.ts';
 import type { PoolSurvey } from '#shared/queue/survey-pools.ts';
@@ -19,4 +20,5 @@ export interface AdminParts {
   objects: AdminObjects;
   /** Who changed what. */
   audit: AuditLog;
+  endpoints: EndpointStore;
 }

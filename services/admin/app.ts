@@ -2,6 +2,7 @@ import type { AddressInfo } from 'node:net';
 import fastify, { type FastifyInstance, LogController } from 'fastify';
 import { validatorCompiler } from 'fastify-type-provider-zod';
 import type { Settings } from '#config/schema.ts';
+import { EndpointStore } from '#shared/deliveries/endpoint-store.ts';
 import { readJsonBodies } from '#shared/http/read-json.ts';
 import type { Clock } from '#shared/kernel/clock.ts';
 import { newId } from '#shared/kernel/ids.ts';
@@ -29,6 +30,7 @@ import { creationRoute, objectRoutes } from './routes/objects.ts';
 import { operationsRoutes } from './routes/operations.ts';
 import { streamRoutes } from './routes/stream.ts';
 import { usageRoutes } from './routes/usage.ts';
+import { webhookEndpointRoutes } from './routes/webhook-endpoints.ts';
 
 export interface AdminAppOptions {
   /** The settings of the file, and what is made of them by what was changed. */
@@ -84,6 +86,7 @@ export function createAdminApp(options: AdminAppOptions): AdminApp {
         clock,
         metrics,
         redis,
+        endpoints: new EndpointStore({ redis, settings: settings.webhooks, secrets: options.secrets }),
         survey: surveyPools(queues, clock),
         objects: new AdminObjects({ store, base: () => options.base.current, secrets: options.secrets }),
         audit: new AuditLog(redis, settings.overlay.audit_rows_max),
@@ -132,6 +135,7 @@ function adminRoutes(app: FastifyInstance, parts: AdminParts): void {
   }
   controlRoutes(app, objects);
   auditRoutes(app, audit);
+  webhookEndpointRoutes(app, parts);
   usageRoutes(app, parts);
   streamRoutes(app, parts);
 }

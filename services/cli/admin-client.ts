@@ -30,7 +30,7 @@ export type AdminKind =
 
 const pageSize = 1_000;
 /** Longest wait for the sign of life that says whether the admin API is to be used. */
-const signOfLifeMs = 2_000;
+const signOfLifeMs = 10_000;
 const pathOf = (kind: AdminKind, id: string) =>
   `/admin/${kind}/${id.split('/').map(encodeURIComponent).join('/')}`;
 
