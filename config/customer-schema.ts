@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { cachePolicySchema } from './cache-schema.ts';
 import { keyDepthFields, quotaFields } from './limit-schema.ts';
 import { count, name } from './setting-types.ts';
 
@@ -19,6 +20,7 @@ export const keySchema = z.strictObject({
   prefix: z.string().max(32).optional().describe('How the key begins; shown, so that people know it again.'),
   name: z.string().max(200).optional().describe('What people call the key.'),
   team: name.optional().describe('Team of the customer that the key belongs to.'),
+  cache: cachePolicySchema,
   ...quotaFields,
   ...keyDepthFields,
 });
@@ -56,6 +58,7 @@ export const customerSchema = z.strictObject({
     .describe(
       'How long finished jobs of this tenant can be read; an Idempotency-Key is free again when its job is gone. Unset: as `jobs` says. Seconds.',
     ),
+  cache: cachePolicySchema,
   ...quotaFields,
   teams: z.record(name, teamSchema).default({}).describe('Teams of the customer by name.'),
   keys: z.array(keySchema).default([]).describe('Virtual keys that act for this tenant.'),

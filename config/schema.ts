@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { batchesSchema } from './batch-schema.ts';
+import { cacheSchema } from './cache-schema.ts';
 import { customersSchema } from './customer-schema.ts';
 import { quotasSchema } from './limit-schema.ts';
 import { overlaySchema } from './overlay-schema.ts';
@@ -254,6 +255,7 @@ const settingsObject = z.strictObject({
   batches: batchesSchema,
   files: filesSchema,
   payloads: payloadsSchema,
+  cache: cacheSchema,
   streams: streamsSchema,
   sockets: socketsSchema,
   workers: workersSchema,

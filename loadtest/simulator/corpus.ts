@@ -59,14 +59,15 @@ export class Corpus {
     });
   }
 
-  /** A vector of about unit length. */
-  vector(textHash: number, dimensions: number): Float32Array {
-    const scale = Math.sqrt(3 / dimensions);
-    const offset = this.#mix(textHash) % tableSize;
-    return Float32Array.from(
-      { length: dimensions },
-      (_, index) => this.#noise[(offset + index) % tableSize]! * scale,
-    );
+  /** A vector of about unit length: the sum of what its features stand for, so that texts with much in common are near. */
+  vector(features: readonly number[], dimensions: number): Float32Array {
+    const scale = Math.sqrt(3 / (dimensions * Math.max(1, features.length)));
+    const offsets = features.map((feature) => this.#mix(feature) % tableSize);
+    return Float32Array.from({ length: dimensions }, (_, index) => {
+      let sum = 0;
+      for (const offset of offsets) sum += this.#noise[(offset + index) % tableSize]!;
+      return sum * scale;
+    });
   }
 
   #mix(hash: number): number {

@@ -20,6 +20,9 @@ import { type Reply, replyError, replyWith } from './reply.ts';
 import type { Simulation } from './simulation.ts';
 import { toolCallFor } from './tool-call.ts';
 
+/** More words cost time, and hardly turn a vector. */
+const wordsCompared = 64;
+
 /**
  * The way of one call: identify, read, admit, perhaps fail as told, answer. Whatever happens, the call is in the
  * log from its arrival and ends there once.
@@ -192,8 +195,15 @@ function generate(
     toolCall,
     text: () => corpus.words(hash, outputTokens),
     words: () => (toolCall ? inFours(toolCall.argumentsText) : corpus.wordList(hash, outputTokens)),
-    vector: (text, dimensions) => corpus.vector(crc32(text), dimensions),
+    vector: (text, dimensions) => corpus.vector(featuresOf(text), dimensions),
   };
+}
+
+/** The different words of a text, as far as a vector goes by them. */
+function featuresOf(text: string): number[] {
+  const words = text.toLowerCase().match(/[\p{L}\p{N}]+/gu) ?? [];
+  const different = [...new Set(words)].slice(0, wordsCompared);
+  return (different.length > 0 ? different : [text]).map((word) => crc32(word));
 }
 
 function inFours(text: string): string[] {

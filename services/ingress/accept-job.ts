@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import type { Settings } from '#config/schema.ts';
 import type { JobRequest } from '#shared/contracts/job.ts';
 import type { Accepted, AcceptOptions } from '#shared/jobs/job-store.ts';
+import type { Share, Together } from '#shared/jobs/shared-jobs.ts';
 import type { Clock } from '#shared/kernel/clock.ts';
 import { SluiceError } from '#shared/kernel/errors.ts';
 import { newId } from '#shared/kernel/ids.ts';
@@ -12,7 +13,10 @@ import type { Logger } from '#shared/telemetry/logger.ts';
 import type { Metrics } from '#shared/telemetry/metrics.ts';
 import { inSpan, SpanKind, spans } from '#shared/telemetry/tracing.ts';
 import type { Prices } from '#shared/tokens/price.ts';
-import { type CallQuotas, quotaHeaders, quotasOf, type TellQuotas } from './call-quotas.ts';
+import type { CacheAnswer } from './cache/cache-headers.ts';
+import type { CacheWish } from './cache/cache-wish.ts';
+import type { CacheHit, Consulted, ResponseCache } from './cache/response-cache.ts';
+import { type CallQuotas, noQuotas, quotaHeaders, quotasOf, type TellQuotas } from './call-quotas.ts';
 import type { CancelJobParts } from './cancel-job.ts';
 import { makeRoom } from './make-room.ts';
 import type { Copies } from './routing/copies.ts';
@@ -25,6 +29,7 @@ export interface AcceptJobParts extends CancelJobParts {
   waiter: OutcomeWaiter;
   feed: EventFeed;
   storeGuard: StoreGuard;
+  cache: ResponseCache;
   prices: Prices;
   copies: Copies;
   metrics: Metrics;
@@ -45,17 +50,27 @@ export interface Submission {
   /** Earliest start, milliseconds since the epoch. */
   runAtMs: number | undefined;
   /** Hears how the caller's quotas stand, before it is taken in or refused. */
-  tell?: TellQuotas;
+  tell?: TellQuotas | undefined;
+  /** What the call says about the cache. */
+  cache?: CacheWish | undefined;
+  /** Set when it may share the job of an identical call, and others its own. */
+  together?: Together | undefined;
   /** The same call with another model, for a budget that asks for it when it is exhausted. */
   withModel?: (model: string) => JobRequest;
   /** What was asked for, when another model is called instead. */
   asked?: JobRequest;
 }
 
-export interface AcceptedJob {
+export interface AcceptedJob extends AcceptNotes {
   jobId: string;
-  /** Whether an earlier call with the same Idempotency-Key made the job. */
+  /** Whether an earlier call made the job: one with the same Idempotency-Key, or the same call. */
   joined: boolean;
+}
+
+interface AcceptNotes {
+  cache?: CacheAnswer | undefined;
+  /** This caller's part of a job that identical calls share. */
+  share?: Share | undefined;
 }
 
 const queueFullRetryAfterMs = 1_000;
@@ -66,7 +81,7 @@ export async function acceptJob(parts: AcceptJobParts, submission: Submission): 
   return inSpan(spans.accept, SpanKind.INTERNAL, { 'sluice.tenant': submission.tenant }, async () => {
     const accepted = await acceptOnce(parts, submission, newId('job'), undefined);
     if (accepted.kind === 'accepted') await enqueue(parts, submission, accepted);
-    return { jobId: accepted.jobId, joined: accepted.kind === 'joined' };
+    return { jobId: accepted.jobId, joined: accepted.kind === 'joined', ...accepted.notes };
   });
 }
 
@@ -82,12 +97,13 @@ export async function acceptAwaitedJob(
       const accepted = await acceptOnce(parts, submission, jobId, parts.ingressId);
       if (accepted.kind === 'accepted') {
         await enqueue(parts, submission, accepted);
-        return { jobId, joined: false, awaited };
+        return { jobId, joined: false, ...accepted.notes, awaited };
       }
       awaited.cancel();
       return {
         jobId: accepted.jobId,
         joined: true,
+        ...accepted.notes,
         awaited: await joinJob(parts, submission.tenant, accepted.jobId),
       };
     } catch (error) {
@@ -110,11 +126,11 @@ export async function acceptFollowedJob(
       const accepted = await acceptOnce(parts, submission, jobId, parts.ingressId, true);
       if (accepted.kind === 'accepted') {
         await enqueue(parts, submission, accepted);
-        return { jobId, joined: false, subscription };
+        return { jobId, joined: false, ...accepted.notes, subscription };
       }
       subscription.close();
       const joined = await followJob(parts, tenant, accepted.jobId);
-      return { jobId: accepted.jobId, joined: true, subscription: joined };
+      return { jobId: accepted.jobId, joined: true, ...accepted.notes, subscription: joined };
     } catch (error) {
       subscription.close();
       throw error;
@@ -182,8 +198,13 @@ export async function joinJob(parts: AcceptJobParts, tenant: string, jobId: stri
   }
 }
 
-type Taken = Extract<Accepted, { kind: 'accepted' | 'joined' }>;
+type Recorded = Extract<Accepted, { kind: 'accepted' | 'joined' | 'together' }>;
+type Taken = Extract<Accepted, { kind: 'accepted' | 'joined' }> & {
+  notes: AcceptNotes;
+  hit?: CacheHit | undefined;
+};
 
+/** Accepts a call; one that the cache can answer is a job like any other, which ends instead of being enqueued. */
 async function acceptOnce(
   parts: TakeParts,
   submission: Submission,
@@ -191,18 +212,39 @@ async function acceptOnce(
   waiter: string | undefined,
   follows = false,
 ): Promise<Taken> {
-  parts.storeGuard.refuseWhenFull();
-  refuseWhenDraining(parts.settings, submission.request);
-  await makeRoom(parts, submission.tenant, submission.request);
-  const quotas = quotasOf(parts, submission.tenant, submission.request);
-  const ask = (goneJob?: string) => accept(parts, submission, quotas, { jobId, waiter, goneJob, follows });
+  const { settings, storeGuard, jobs } = parts;
+  const { tenant } = submission;
+  storeGuard.refuseWhenFull();
+  const consulted = await parts.cache.consult(submission);
+  const { hit, order } = consulted ?? {};
+  if (order) submission.request = { ...submission.request, cache: order };
+  if (!hit) {
+    refuseWhenDraining(settings, submission.request);
+    await makeRoom(parts, tenant, submission.request);
+  }
+  const quotas = hit?.isFree ? noQuotas : quotasOf(parts, tenant, submission.request);
+  // What does not wait needs no place among those that do.
+  const depthLimit = hit ? Number.MAX_SAFE_INTEGER : depthLimitOf(settings, submission);
+  // What ends at once, or goes on with another model, is shared with nobody.
+  const together = hit || submission.asked ? undefined : submission.together;
+  const ask = (goneJob?: string) =>
+    accept(parts, submission, quotas, { jobId, waiter, goneJob, follows, depthLimit, together });
   const accepted = await ask();
   if (takeCheaperModel(submission, quotas, accepted))
     return acceptOnce(parts, submission, jobId, waiter, follows);
-  if (accepted.kind !== 'joined' || (await parts.jobs.view(submission.tenant, accepted.jobId)))
-    return refuseOrTake(parts, submission, quotas, accepted);
-  // The key outlived the record it points to: the key is free again.
-  return refuseOrTake(parts, submission, quotas, await ask(accepted.jobId));
+  // A free hit asked no quota: how the caller stands is looked up for its answer.
+  const told = hit?.isFree ? { ...submission, tell: undefined } : submission;
+  const isKnown = accepted.kind !== 'joined' || (await jobs.view(tenant, accepted.jobId)) !== undefined;
+  // The key that outlived the record it points to is free again.
+  const taken = refuseOrTake(parts, told, quotas, isKnown ? accepted : await ask(accepted.jobId));
+  return withNotes(taken, consulted, together && { together, reader: jobId });
+}
+
+function withNotes(taken: Recorded, consulted: Consulted | undefined, share: Share | undefined): Taken {
+  if (taken.kind === 'together') return { kind: 'joined', jobId: taken.jobId, notes: { share } };
+  if (taken.kind === 'joined') return { ...taken, notes: {} };
+  const { hit, status } = consulted ?? {};
+  return { ...taken, hit, notes: { cache: status && { status, ageSeconds: hit?.from.ageSeconds }, share } };
 }
 
 /** @throws SluiceError pool_draining */
@@ -216,7 +258,7 @@ function accept(
   parts: TakeParts,
   submission: Submission,
   quotas: CallQuotas,
-  asks: Pick<AcceptOptions, 'jobId' | 'waiter' | 'goneJob' | 'follows'>,
+  asks: Pick<AcceptOptions, 'jobId' | 'waiter' | 'goneJob' | 'follows' | 'depthLimit' | 'together'>,
 ): Promise<Accepted> {
   const { settings, jobs } = parts;
   const { tenant, request, idempotencyKey, runAtMs, asked = request } = submission;
@@ -234,7 +276,6 @@ function accept(
     request,
     idempotency,
     runAtMs,
-    depthLimit: depthLimitOf(settings, submission),
     keyDepthLimit: quotas.keyDepthLimit,
     quotas: quotas.text,
     deadlineMs: deadlineSeconds * 1_000,
@@ -268,7 +309,7 @@ function refuseOrTake(
   { tenant, request, tell }: Submission,
   quotas: CallQuotas,
   accepted: Accepted,
-): Taken {
+): Recorded {
   tell?.(quotaHeaders(settings, tenant, request, quotas, accepted));
   switch (accepted.kind) {
     case 'accepted':
@@ -278,6 +319,9 @@ function refuseOrTake(
       });
       return accepted;
     case 'joined':
+      return accepted;
+    case 'together':
+      metrics.callsShared.inc({ tenant: metrics.tenantLabel(tenant) });
       return accepted;
     case 'mismatch':
       throw new SluiceError('idempotency_mismatch', { fields: { job: accepted.jobId } });
@@ -312,10 +356,12 @@ function sendCopy(parts: TakeParts, tenant: string, mirror: JobRequest, jobId: s
  */
 async function enqueue(
   parts: TakeParts,
-  { tenant, request, runAtMs }: Submission,
-  { jobId, deadlineMs, waitMs = 0 }: Extract<Accepted, { kind: 'accepted' }>,
+  submission: Submission,
+  { jobId, deadlineMs, waitMs = 0, hit }: Extract<Taken, { kind: 'accepted' }>,
 ): Promise<void> {
-  const { queueOf, clock, log } = parts;
+  const { queueOf, clock, log, cache } = parts;
+  if (hit && waitMs === 0 && (await cache.settle(submission, jobId, hit))) return;
+  const { tenant, request, runAtMs } = submission;
   if (request.mirror) sendCopy(parts, tenant, request.mirror, jobId);
   const delayMs = Math.max(waitMs, (runAtMs ?? 0) - clock.nowMs());
   try {

@@ -29,6 +29,8 @@ import { SocketTickets } from '#shared/tenants/socket-tickets.ts';
 import { VirtualKeys } from '#shared/tenants/virtual-keys.ts';
 import { Prices } from '#shared/tokens/price.ts';
 import { openBatches } from './batches/open-batches.ts';
+import { embedText } from './cache/embed-text.ts';
+import { openCache } from './cache/open-cache.ts';
 import { tellQuotasEverywhere } from './call-quotas.ts';
 import type { IngressParts } from './ingress-parts.ts';
 import { answerBrokenHttp, answerErrors, answerUnroutable } from './plugins/answer-errors.ts';
@@ -37,6 +39,7 @@ import { describeApi } from './plugins/describe-api.ts';
 import { limitReceiving } from './plugins/limit-receiving.ts';
 import { openReplies, type ReplyOptions } from './replies/open-replies.ts';
 import { batchRoutes } from './routes/batches.ts';
+import { cacheRoutes } from './routes/cache.ts';
 import { callRoutes } from './routes/calls.ts';
 import { eventRoutes } from './routes/events.ts';
 import { fileRoutes } from './routes/files.ts';
@@ -156,6 +159,11 @@ async function buildParts(
   });
   const { models, router, gauges } = openRouting({ live, queues, redis, clock, random, onError });
   const storeGuard = new StoreGuard(redis, clock, settings.redis.memory_max_percent);
+  const { waiter, feed } = replies;
+  const prices = new Prices(live, clock);
+  const queueOf: IngressParts['queueOf'] = (provider, pool) => queues.of({ provider, pool });
+  const cacheOf = { ingressId, live, redis, jobs, large, waiter, feed, prices, queueOf, metrics, clock, log };
+  const cache = openCache({ ...cacheOf, embed: (...asked) => embedText(parts, ...asked) });
   const parts: IngressParts = {
     ingressId,
     get settings() {
@@ -165,22 +173,15 @@ async function buildParts(
       return models.current;
     },
     router,
-    jobs,
-    redis,
-    waiter: replies.waiter,
-    feed: replies.feed,
-    storeGuard,
-    prices: new Prices(live, clock),
-    ...{ metrics, clock, log },
     copies: new Copies({ openMax: settings.routing.mirrors_open_max, metrics, log }),
+    ...{ jobs, redis, blobs },
+    ...{ waiter, feed, storeGuard, prices, cache, queueOf, metrics, clock, log },
     tickets: new SocketTickets(redis, settings.sockets.ticket_ms),
     files: new FileStore(redis),
     batches: new BatchStore(redis),
-    blobs,
     endpoints: new EndpointStore({ redis, settings: settings.webhooks, secrets }),
     deliveries: new DeliveryStore(redis, settings.webhooks),
     newJobs: new NewJobs(redis, clock, settings.sockets.watch_ms, onError('sockets')),
-    queueOf: (provider, pool) => queues.of({ provider, pool }),
   };
   const virtualKeys = derive(live, ({ customers }) => new VirtualKeys(customers));
   const sweeper = new BlobSweeper(parts, onError('blob sweeper'));
@@ -230,6 +231,7 @@ async function buildHttp(
     batchRoutes(authenticated, parts);
     jobRoutes(authenticated, parts);
     eventRoutes(authenticated, parts);
+    cacheRoutes(authenticated, parts.cache);
     modelRoutes(authenticated, parts);
     ticketRoutes(authenticated, parts.tickets);
     await authenticated.register(async (forms) => fileRoutes(forms, parts));

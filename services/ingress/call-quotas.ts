@@ -18,6 +18,9 @@ export interface CallQuotas {
   keyDepthLimit: number | undefined;
 }
 
+/** What a call is held to that costs nothing. */
+export const noQuotas: CallQuotas = { charges: [], text: undefined, keyDepthLimit: undefined };
+
 const anyDepth = 10_000_000;
 
 const keyOf = (settings: Settings, tenant: string, keyId: string) =>

@@ -29,6 +29,7 @@ export async function cancelJob(
 ): Promise<'requested' | TerminalState> {
   for (let round = 0; round < rounds; round++) {
     const answer = await parts.jobs.requestCancel(tenant, jobId);
+    if (answer === 'shared') throw new SluiceError('job_shared', { fields: { job: jobId } });
     if (answer === 'gone') throw new SluiceError('job_not_found', { fields: { job: jobId } });
     if (answer !== 'queued') return answer;
     if (await cancelWaiting(parts, tenant, jobId)) return 'cancelled';

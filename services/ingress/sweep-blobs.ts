@@ -9,6 +9,7 @@ import type { RedisConnection } from '#shared/redis/connection.ts';
 import { keys } from '#shared/redis/keys.ts';
 import { removeBytes } from './batches/file-bytes.ts';
 import { isPiece } from './batches/pieces.ts';
+import type { ResponseCache } from './cache/response-cache.ts';
 
 export interface SweepBlobsParts {
   ingressId: string;
@@ -19,6 +20,7 @@ export interface SweepBlobsParts {
   batches: BatchStore;
   jobs: JobStore;
   blobs: BlobStore;
+  cache: Pick<ResponseCache, 'holds'>;
   clock: Clock;
 }
 
@@ -135,7 +137,9 @@ export class BlobSweeper implements Service {
       case 'batches':
         return isPiece(this.#parts, tenant, name);
       case 'payloads':
-        return (await this.#parts.jobs.bodies.neededMs(tenant, name)) > 0;
+        return (
+          (await this.#parts.jobs.bodies.neededMs(tenant, name)) > 0 || this.#parts.cache.holds(tenant, name)
+        );
     }
   }
 }

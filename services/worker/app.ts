@@ -21,6 +21,7 @@ import type { Logger } from '#shared/telemetry/logger.ts';
 import type { Metrics } from '#shared/telemetry/metrics.ts';
 import { queueTelemetry } from '#shared/telemetry/tracing.ts';
 import { Prices } from '#shared/tokens/price.ts';
+import { openCacheWriter } from './cache-writer.ts';
 import { LeaseKeeper } from './lease-keeper.ts';
 import { PoolNews } from './limits/pool-news.ts';
 import { SchemaJudge } from './quality/schema-judge.ts';
@@ -85,12 +86,12 @@ async function buildServices(
   const connections = openConnections([redis, queueRedis, subscriber], settings.redis, log);
   const telemetry = await queueTelemetry(settings.telemetry);
   const queues = new PoolQueues({ live, connection: redis, clock, telemetry });
-  const { eventLog, prices, ...storing } = await openStoring(options, redis, queues);
-  const { jobs, settler } = storing;
   const onError = (part: string) => (error: unknown) => {
     metrics.backgroundErrors.inc({ part });
     log.warn({ part, reason: describeError(error) }, 'background error');
   };
+  const { eventLog, prices, ...storing } = await openStoring(options, redis, queues, onError('cache'));
+  const { jobs, settler } = storing;
   const common = { workerId, jobs, redis, clock };
   const { lease_beat_ms: beatMs, takeover_grace_ms: graceMs } = settings.jobs;
   const leases = new LeaseKeeper({ ...common, subscriber, beatMs, graceMs, onError: onError('leases') });
@@ -132,9 +133,10 @@ async function openStoring(
   { live, clock, metrics, log }: WorkerAppOptions,
   redis: RedisConnection,
   queues: PoolQueues,
+  onCacheError: (error: unknown) => void,
 ) {
   const prices = new Prices(live, clock);
-  const { jobs: settings, payloads, workers, replies, ...rest } = live.current;
+  const { jobs: settings, payloads, workers, replies, cache, ...rest } = live.current;
   const large = new PayloadBlobs(await openBlobs(rest), payloads.inline_max_bytes);
   const retentionSecondsOf = (tenant: string) => live.current.customers[tenant]?.retention_seconds;
   const jobs = new JobStore(redis, settings, { large, retentionSecondsOf });
@@ -147,8 +149,9 @@ async function openStoring(
   });
   const wake = (tenant: string, jobIds: readonly string[]) =>
     wakeWaiting({ jobs, queueOf: (id) => queues.of(id) }, tenant, jobIds);
+  const cacheWriter = openCacheWriter({ redis, settings: cache, large, metrics, onError: onCacheError });
   const settler = new OutcomeSettler({
-    ...{ jobs, redis, prices, metrics, log, storeRetry, storedBodies, replies, wake },
+    ...{ jobs, redis, prices, metrics, log, storeRetry, storedBodies, cacheWriter, replies, wake },
   });
   return { jobs, storeRetry, storedBodies, lost, eventLog, prices, settler };
 }

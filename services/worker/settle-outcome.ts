@@ -10,6 +10,7 @@ import { announce } from '#shared/results/announce.ts';
 import type { Logger } from '#shared/telemetry/logger.ts';
 import type { Metrics } from '#shared/telemetry/metrics.ts';
 import { type Prices, usdOf } from '#shared/tokens/price.ts';
+import type { CacheWriter } from './cache-writer.ts';
 import type { ProviderResponse } from './http/provider-client.ts';
 import type { StoreRetry } from './store-retry.ts';
 import type { StoredBodies } from './stored-bodies.ts';
@@ -55,6 +56,7 @@ export interface OutcomeSettlerOptions {
   replies: Settings['replies'];
   storeRetry: StoreRetry;
   storedBodies: StoredBodies;
+  cacheWriter: CacheWriter;
   prices: Prices;
   metrics: Metrics;
   log: Logger;
@@ -103,7 +105,10 @@ export class OutcomeSettler {
     const settlement = this.#priced(settlementOf(subject, ending, attempt));
     // Durable before the record names it.
     const bodyBlob = await this.#options.storedBodies.keepAnswer(tenant, jobId, settlement.body);
-    return this.#settleAndTell({ ...settlement, holder, bodyBlob, requestBlob: job.requestBlob }, id);
+    const requestBlob = job.requestBlob;
+    const ended = await this.#settleAndTell({ ...settlement, holder, bodyBlob, requestBlob }, id);
+    if (ended) this.#options.cacheWriter.offer(job, settlement);
+    return ended;
   }
 
   /** Settles a job for which no request is under way: it never began, or the worker that ran it was lost. */

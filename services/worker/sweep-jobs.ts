@@ -1,6 +1,7 @@
 import type { Settings } from '#config/schema.ts';
 import { isTerminal } from '#shared/contracts/job.ts';
 import { firstLookMs } from '#shared/contracts/route.ts';
+import { forgetOldest } from '#shared/jobs/job-list.ts';
 import type { JobView } from '#shared/jobs/job-record.ts';
 import type { JobStore } from '#shared/jobs/job-store.ts';
 import type { Clock } from '#shared/kernel/clock.ts';
@@ -47,7 +48,7 @@ export async function sweepJobs(parts: SweepParts): Promise<void> {
   for (const tenant of await parts.jobs.tenants()) {
     const { nowMs, jobIds } = await parts.jobs.due(tenant);
     await Promise.all(jobIds.map((jobId) => sweepJob(parts, tenant, jobId, nowMs)));
-    await parts.jobs.forgetOldest(tenant, forgetBatch);
+    await forgetOldest(parts.redis, tenant, forgetBatch);
   }
 }
 

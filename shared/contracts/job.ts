@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import type { FallbackCondition, QualitySettings } from '#config/schema.ts';
+import type { CacheOrder } from './cache.ts';
 import type { endpoints } from './endpoint.ts';
 
 export const waitingStates = ['queued', 'running'] as const;
@@ -137,4 +138,6 @@ export interface JobRequest {
   mirror?: JobRequest | undefined;
   /** It is such a copy. */
   isCopy?: true;
+  /** What the answer is kept as for later calls, if it is. */
+  cache?: CacheOrder | undefined;
 }

@@ -1,3 +1,4 @@
+import type { CachedFrom } from './cache.ts';
 import type { TerminalState } from './job.ts';
 
 /**
@@ -21,6 +22,8 @@ export interface OutcomeHead {
   costNanoUsd?: number;
   /** Set when the body continues what the event log of the last attempt holds. */
   streamed?: true;
+  /** Set when the answer came from the cache. */
+  cached?: CachedFrom;
   /** Time from acceptance to the first attempt, milliseconds. */
   queueMs: number;
   /** Time of the last attempt, milliseconds. */

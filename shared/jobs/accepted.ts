@@ -2,6 +2,7 @@ import type { z } from 'zod';
 import type { JobRequest } from '#shared/contracts/job.ts';
 import { type Counted, countedOf } from '#shared/quotas/charges.ts';
 import type { acceptScript } from './scripts.ts';
+import type { Together } from './shared-jobs.ts';
 
 export interface AcceptOptions {
   tenant: string;
@@ -12,6 +13,8 @@ export interface AcceptOptions {
   goneJob: string | undefined;
   /** Ingress that awaits the job, if any. */
   waiter: string | undefined;
+  /** Set when the job may be shared with identical calls. */
+  together?: Together | undefined;
   /** Whether that ingress follows the job's events too. */
   follows?: boolean;
   depthLimit: number;
@@ -37,6 +40,8 @@ export type Accepted =
       counted?: Counted[];
     }
   | { kind: 'joined'; jobId: string }
+  /** Shared with who asked first. */
+  | { kind: 'together'; jobId: string }
   | { kind: 'mismatch'; jobId: string }
   | { kind: 'queue_full'; depth: number; ofKey?: true }
   /** A quota has no room, could never have room for such a call, or counts too many values of its axes. */
@@ -59,6 +64,7 @@ export function acceptedOf(reply: z.output<typeof acceptScript.reply>): Accepted
     }
     case 'joined':
     case 'mismatch':
+    case 'together':
       return { kind: reply[0], jobId: reply[1] };
     case 'queue_full':
       return { kind: reply[0], depth: reply[1], ...(reply[2] === 1 ? { ofKey: true } : {}) };

@@ -36,6 +36,34 @@ export async function newestJob(redis: RedisConnection, tenant: string): Promise
   return (await ask(redis.zrevrange(keys.jobs(tenant), 0, 0)))[0];
 }
 
+/** A page of a tenant's job ids, newest first, after the job `after`. */
+export async function pageOfJobs(
+  redis: RedisConnection,
+  tenant: string,
+  after: string | undefined,
+  limit: number,
+): Promise<string[]> {
+  const jobs = keys.jobs(tenant);
+  if (after === undefined) return ask(redis.zrevrange(jobs, 0, limit - 1));
+  const rank = await ask(redis.zrevrank(jobs, after));
+  return rank === null ? [] : ask(redis.zrevrange(jobs, rank + 1, rank + limit));
+}
+
+/**
+ * Drops ids from the list of jobs whose records are gone. Looks at the oldest, `batch` at a time, for as long as a
+ * whole batch was gone; returns how many it dropped.
+ */
+export async function forgetOldest(redis: RedisConnection, tenant: string, batch: number): Promise<number> {
+  const jobs = keys.jobs(tenant);
+  for (let dropped = 0; ; ) {
+    const oldest = await ask(redis.zrange(jobs, 0, String(batch - 1)));
+    const present = await knownJobs(redis, tenant, oldest);
+    const gone = oldest.filter((jobId) => !present.has(jobId));
+    if (gone.length > 0) dropped += await ask(redis.zrem(jobs, ...gone));
+    if (gone.length < batch) return dropped;
+  }
+}
+
 /** Those of the jobs that there is a record of. */
 export async function knownJobs(
   redis: RedisConnection,

@@ -39,6 +39,18 @@ export const jobObject = z
       })
       .nullable(),
     cost_usd: z.number().nullable().describe('What the answer has cost; null where no price is known.'),
+    cached: z.boolean().describe('Whether the answer came from the cache: then there was no attempt.'),
+    cache: z
+      .object({
+        status: z.enum(['hit', 'semantic_hit']),
+        age_seconds: z.int(),
+        similarity: z.number().nullable().describe('Cosine similarity of the two questions.'),
+        saved_input_tokens: z.int(),
+        saved_output_tokens: z.int(),
+        saved_usd: z.number().nullable().describe('Null where no price is known.'),
+      })
+      .nullable()
+      .describe('How the cache answered, and what that saved.'),
     error: z.object({ code: z.string(), status: z.int() }).nullable(),
     metadata: z.record(z.string(), z.string()),
     webhook: z.string().nullable().describe('Endpoint or URL that was named for this job alone.'),
@@ -81,6 +93,19 @@ function usageOf({ usage }: JobView): JobObject['usage'] {
   };
 }
 
+function cacheOf({ head }: JobView): JobObject['cache'] {
+  if (!head?.cached) return null;
+  const { status, ageSeconds, similarity, savedInputTokens, savedOutputTokens, savedNanoUsd } = head.cached;
+  return {
+    status,
+    age_seconds: ageSeconds,
+    similarity: similarity ?? null,
+    saved_input_tokens: savedInputTokens,
+    saved_output_tokens: savedOutputTokens,
+    saved_usd: savedNanoUsd === undefined ? null : usdOf(savedNanoUsd),
+  };
+}
+
 /** The API's view of a record. `nowMs` decides whether a queued job is still scheduled. */
 export function toJobObject(
   job: JobView,
@@ -108,6 +133,8 @@ export function toJobObject(
       waiting?.estimatedStartMs === undefined ? null : seconds(nowMs + waiting.estimatedStartMs),
     usage: usageOf(job),
     cost_usd: job.head?.costNanoUsd === undefined ? null : usdOf(job.head.costNanoUsd),
+    cached: job.head?.cached !== undefined,
+    cache: cacheOf(job),
     error: errorOf(job),
     metadata: job.metadata,
     webhook: job.webhook ?? null,

@@ -1,4 +1,5 @@
 import type { JobSettings } from '#config/schema.ts';
+import type { CacheOrder } from '#shared/contracts/cache.ts';
 import type { JobRoute } from '#shared/contracts/job.ts';
 import {
   type Attempt,
@@ -152,6 +153,8 @@ export interface BegunJob {
   /** Index of the target that it is at, and attempts made at those before it; `refusals` are of this one. */
   target: number;
   attemptsBefore: number;
+  /** What its answer is kept as for later calls, if it is. */
+  cache: CacheOrder | undefined;
 }
 
 /** Fields of the record that `begin` returns after the time of the first start. */
@@ -170,6 +173,7 @@ export const begunFields = [
   'route',
   'target',
   'attemptsBefore',
+  'cache',
 ] as const;
 
 /** What `begin` granted: `values` are the time of the first start and `begunFields`. */
@@ -187,7 +191,7 @@ export function begunJobOf(attempt: number, nowMs: number, values: readonly stri
     followers,
     ...rest
   ] = values;
-  const [blob, deadlineMs, route, target, attemptsBefore] = rest;
+  const [blob, deadlineMs, route, target, attemptsBefore, cache] = rest;
   return {
     attempt,
     nowMs,
@@ -206,6 +210,7 @@ export function begunJobOf(attempt: number, nowMs: number, values: readonly stri
     route: jsonOr<JobRoute>(route),
     target: Number(target),
     attemptsBefore: Number(attemptsBefore),
+    cache: jsonOr<CacheOrder>(cache),
   };
 }
 
@@ -241,6 +246,7 @@ export function requestFields(
     ...(request.stream === undefined ? [] : ['stream', request.stream]),
     ...(request.webhook === undefined ? [] : ['webhook', request.webhook]),
     ...(request.route === undefined ? [] : ['route', JSON.stringify(request.route)]),
+    ...(request.cache === undefined ? [] : ['cache', JSON.stringify(request.cache)]),
     ...(runAtMs === undefined ? [] : ['runAtMs', String(runAtMs)]),
     ...(blob === undefined ? [] : ['requestBlob', blob]),
   ];

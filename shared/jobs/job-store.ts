@@ -20,6 +20,7 @@ import {
 } from './job-record.ts';
 import * as scripts from './scripts.ts';
 import { type Settled, type Settlement, settleJob } from './settle-job.ts';
+import { togetherMs } from './shared-jobs.ts';
 import { outcomeFields, outcomeOf } from './stored-outcome.ts';
 
 export type { Accepted, AcceptOptions } from './accepted.ts';
@@ -80,7 +81,7 @@ export class JobStore {
   }
 
   async accept(options: AcceptOptions): Promise<Accepted> {
-    const { tenant, jobId, idempotency } = options;
+    const { tenant, jobId, idempotency, together } = options;
     await this.#registerTenant(tenant);
     const blob = await this.bodies.keep(tenant, jobId, 'request', options.request.body);
     const reply = await runScript(this.#redis, scripts.acceptScript, {
@@ -91,6 +92,7 @@ export class JobStore {
         open: keys.open(tenant),
         depth: keys.depth(tenant),
         quota: keys.quota(tenant),
+        together: keys.together(tenant, together?.digest ?? ''),
       },
       args: {
         suppliedNowMs: this.#suppliedNowMs(),
@@ -109,10 +111,13 @@ export class JobStore {
         quotaText: options.quotas ?? '',
         depthKey: options.keyDepthLimit === undefined ? '' : options.request.axes.key,
         keyDepthLimit: options.keyDepthLimit ?? '',
+        togetherMs: together ? togetherMs : '',
+        readersMax: together?.readersMax ?? '',
       },
       rest: [
         ...requestFields(options.request, options.runAtMs, blob),
         ...(options.follows ? ['followers', options.waiter ?? ''] : []),
+        ...(together ? ['together', together.digest] : []),
       ],
     });
     if (blob && reply[0] !== 'accepted') this.bodies.drop(tenant, blob);
@@ -212,10 +217,10 @@ export class JobStore {
   async requestCancel(
     tenant: string,
     jobId: string,
-  ): Promise<'requested' | 'queued' | 'gone' | TerminalState> {
+  ): Promise<'requested' | 'queued' | 'gone' | 'shared' | TerminalState> {
     const [kind, detail] = await runScript(this.#redis, scripts.requestCancelScript, {
-      keys: { record: keys.job(tenant, jobId) },
-      args: {},
+      keys: { record: keys.job(tenant, jobId), together: keys.together(tenant, '') },
+      args: { jobId },
     });
     if (kind === 'requested')
       await this.#ask(this.#redis.publish(keys.workerChannel(detail), `${tenant} ${jobId}`));
@@ -265,31 +270,6 @@ export class JobStore {
     await this.#ask(
       atMs === undefined ? this.#redis.zrem(open, jobId) : this.#redis.zadd(open, 'XX', String(atMs), jobId),
     );
-  }
-
-  /** A page of the tenant's job ids, newest first, after the job `after`. */
-  async list(tenant: string, after: string | undefined, limit: number): Promise<string[]> {
-    const jobs = keys.jobs(tenant);
-    if (after === undefined) return this.#ask(this.#redis.zrevrange(jobs, 0, limit - 1));
-    const rank = await this.#ask(this.#redis.zrevrank(jobs, after));
-    return rank === null ? [] : this.#ask(this.#redis.zrevrange(jobs, rank + 1, rank + limit));
-  }
-
-  /**
-   * Drops ids from the list of jobs whose records are gone. Looks at the oldest, `batch` at a time, for as long as a
-   * whole batch was gone; returns how many it dropped.
-   */
-  async forgetOldest(tenant: string, batch: number): Promise<number> {
-    const jobs = keys.jobs(tenant);
-    for (let dropped = 0; ; ) {
-      const oldest = await this.#ask(this.#redis.zrange(jobs, 0, String(batch - 1)));
-      const present = await Promise.all(
-        oldest.map((jobId) => this.#ask(this.#redis.exists(keys.job(tenant, jobId)))),
-      );
-      const gone = oldest.filter((_jobId, index) => present[index] === 0);
-      if (gone.length > 0) dropped += await this.#ask(this.#redis.zrem(jobs, ...gone));
-      if (gone.length < batch) return dropped;
-    }
   }
 
   #waitingKeys(tenant: string, jobId: string) {

@@ -11,7 +11,7 @@ const number = z.number();
 export const acceptScript = defineScript({
   file: lua('accept.lua'),
   includes: [countWaiting, quotas],
-  keys: ['record', 'idempotency', 'jobs', 'open', 'depth', 'quota'],
+  keys: ['record', 'idempotency', 'jobs', 'open', 'depth', 'quota', 'together'],
   args: [
     'suppliedNowMs',
     'jobId',
@@ -26,10 +26,12 @@ export const acceptScript = defineScript({
     'quotaText',
     'depthKey',
     'keyDepthLimit',
+    'togetherMs',
+    'readersMax',
   ],
   reply: z.union([
     z.tuple([z.literal('accepted'), text, number], z.coerce.number()),
-    z.tuple([z.enum(['joined', 'mismatch']), text]),
+    z.tuple([z.enum(['joined', 'mismatch', 'together']), text]),
     z.tuple([z.literal('queue_full'), number, number]),
     z.tuple(
       [z.enum(['limited', 'too_large', 'crowded']), number, z.coerce.number(), number],
@@ -50,6 +52,14 @@ export const leaveScript = defineScript({
   keys: ['record'],
   args: ['waiter'],
   reply: number,
+});
+
+export const leaveTogetherScript = defineScript({
+  file: lua('leave-together.lua'),
+  keys: ['together'],
+  args: ['jobId', 'reader'],
+  reply: number,
+  allowOutOfMemory: true,
 });
 
 export const beginScript = defineScript({
@@ -154,6 +164,7 @@ export const settleScript = defineScript({
     'subscriptions',
     'usagePrefix',
     'quota',
+    'together',
   ],
   args: [
     'suppliedNowMs',
@@ -196,12 +207,12 @@ export const settleScript = defineScript({
 
 export const requestCancelScript = defineScript({
   file: lua('request-cancel.lua'),
-  keys: ['record'],
-  args: [],
+  keys: ['record', 'together'],
+  args: ['jobId'],
   reply: z.union([
     z.tuple([z.literal('requested'), text]),
     z.tuple([z.literal('ended'), z.enum(terminalStates)]),
-    z.tuple([z.enum(['gone', 'queued'])]),
+    z.tuple([z.enum(['gone', 'queued', 'shared'])]),
   ]),
   allowOutOfMemory: true,
 });

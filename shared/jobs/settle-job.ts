@@ -67,6 +67,7 @@ export async function settleJob(
       subscriptions: keys.webhookSubscriptions(tenant),
       usagePrefix: keys.usage(tenant),
       quota: keys.quota(tenant),
+      together: keys.together(tenant, ''),
     },
     args: {
       suppliedNowMs,
@@ -96,8 +97,9 @@ export async function settleJob(
 }
 
 /** What is charged, and what is learned from it. */
-function usageArgs({ head, state, usage }: Settlement, settings: JobSettings) {
-  const teaches = usage !== undefined && state === 'succeeded';
+function usageArgs({ head, state, usage, attempt }: Settlement, settings: JobSettings) {
+  // An answer from the cache had no attempt, and says nothing of what the next call will use.
+  const teaches = usage !== undefined && attempt !== undefined && state === 'succeeded';
   return {
     usage: usage ? JSON.stringify(usage) : '',
     ledgerRowsMax: settings.ledger_rows_max,

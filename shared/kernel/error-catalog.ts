@@ -172,6 +172,11 @@ export const errorCatalog = {
     status: 409,
     sentence: 'The job {job} is already {state}.',
   },
+  job_shared: {
+    ...badRequest,
+    status: 409,
+    sentence: 'Other callers wait for the job {job} too; it is not cancelled.',
+  },
   request_exceeds_ceiling: {
     ...badRequest,
     sentence:

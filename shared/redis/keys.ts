@@ -9,6 +9,8 @@ export const keys = {
   events: (tenant: string, jobId: string) => `sl:{${tenant}}:events:${jobId}`,
   /** String `<jobId> <fingerprint>`: one Idempotency-Key. */
   idempotency: (tenant: string, keyHash: string) => `sl:{${tenant}}:idem:${keyHash}`,
+  /** Hash: who shares one job, by digest of the call: `leader`, and `reader <id>` for each. Also a prefix. */
+  together: (tenant: string, digest: string) => `sl:{${tenant}}:together:${digest}`,
   /** Sorted set of job ids by time of acceptance: the tenant's list of jobs. */
   jobs: (tenant: string) => `sl:{${tenant}}:jobs`,
   /** Sorted set of unfinished job ids by the time the sweeper looks at them next. */
@@ -25,6 +27,22 @@ export const keys = {
   usage: (tenant: string, day: number | '' = '') => `sl:{${tenant}}:usage:${day}`,
   /** Sorted set of bodies kept outside of their records, by the time the record ends. */
   bodyExpiry: (tenant: string) => `sl:{${tenant}}:body-expiry`,
+  /** Hash: one answer of the cache. Also a prefix, completed by `<namespace>:<digest of the request>`. */
+  cacheEntry: (tenant: string, member: string) => `sl:{${tenant}}:cache:${member}`,
+  /** Sorted set of the answers in the cache by the time they expire. */
+  cacheIndex: (tenant: string) => `sl:{${tenant}}:cache-index`,
+  /** Hash of answer to `<bytes> <name of its blob>`. */
+  cacheSizes: (tenant: string) => `sl:{${tenant}}:cache-sizes`,
+  /** Counter: bytes of the answers in the cache. */
+  cacheBytes: (tenant: string) => `sl:{${tenant}}:cache-bytes`,
+  /** Sorted set of the questions of one group (`<namespace>:<digest of their context>`) by their number. */
+  cacheQuestions: (tenant: string, group: string) => `sl:{${tenant}}:cache-questions:${group}`,
+  /** Hash of question to its vector, four bytes a number. */
+  cacheVectors: (tenant: string, group: string) => `sl:{${tenant}}:cache-vectors:${group}`,
+  /** Set of the groups that have vectors. */
+  cacheGroups: (tenant: string) => `sl:{${tenant}}:cache-groups`,
+  /** Vector set: the questions of one group, where Redis has vector sets. */
+  cacheVectorSet: (tenant: string, group: string) => `sl:{${tenant}}:cache-vset:${group}`,
   /** Hash: one file. */
   file: (tenant: string, fileId: string) => `sl:{${tenant}}:file:${fileId}`,
   /** Sorted set of file ids by time of creation. */

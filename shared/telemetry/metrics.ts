@@ -25,8 +25,18 @@ interface FairnessMetrics {
   startEstimateErrorSeconds: Histogram<'pool' | 'direction'>;
 }
 
+/** Answers that are given again. */
+interface CacheMetrics {
+  cacheCalls: Counter<'tenant' | 'result'>;
+  semanticFailures: Counter<'result'>;
+  cacheBytes: Counter<'tenant'>;
+  cacheSaved: Counter<'tenant'>;
+  cacheStores: Counter<'tenant' | 'result'>;
+  callsShared: Counter<'tenant'>;
+}
+
 /** Every metric of Sluice. Units are in the names; labels are bounded by the configuration, tenants and models by `tenantLabel` and `modelLabel`. */
-export interface Metrics extends LimitMetrics, FairnessMetrics {
+export interface Metrics extends LimitMetrics, FairnessMetrics, CacheMetrics {
   registry: Registry;
   /** The label `tenant` of a tenant. */
   tenantLabel: (tenant: string) => string;
@@ -100,6 +110,40 @@ export function createMetrics(options: { processMetrics: boolean }): Metrics {
     ...limitMetrics(counter, gauge),
     ...configurationMetrics(declare),
     ...webhookMetrics(declare),
+    ...cacheMetrics(declare),
+  };
+}
+
+function cacheMetrics({ counter }: ReturnType<typeof declarations>): CacheMetrics {
+  return {
+    cacheCalls: counter(
+      'sluice_cache_calls_total',
+      'Calls by what the cache had to do with them: hit, semantic_hit, miss, refresh or off.',
+      'tenant',
+      'result',
+    ),
+    semanticFailures: counter(
+      'sluice_cache_semantic_failures_total',
+      'Questions that could not be compared, and were a miss: failed, or timeout.',
+      'result',
+    ),
+    cacheBytes: counter('sluice_cache_bytes_total', 'Bytes of answers that came from the cache.', 'tenant'),
+    cacheSaved: counter(
+      'sluice_cache_saved_usd_total',
+      'US dollars that answers from the cache would have cost, where prices are known.',
+      'tenant',
+    ),
+    cacheStores: counter(
+      'sluice_cache_stores_total',
+      'Answers that were to be kept: stored, unfit (cut short, or calls tools), too_large, busy (too many at once) or failed.',
+      'tenant',
+      'result',
+    ),
+    callsShared: counter(
+      'sluice_calls_shared_total',
+      'Calls that were answered by the job of an identical call that was held open.',
+      'tenant',
+    ),
   };
 }
 

@@ -7,7 +7,7 @@ const rows = [
   ['redis', 'http', 'secrets', 'peers'],
   ['tenants', 'tokens', 'blobs', 'translation', 'overlay'],
   ['quotas'],
-  ['queue', 'jobs', 'results', 'deliveries', 'batches', 'usage'],
+  ['queue', 'jobs', 'results', 'deliveries', 'batches', 'cache', 'usage'],
 ];
 
 /** Packages that only some folders may import at run time, and who may name their types besides. */

@@ -5,6 +5,7 @@ local jobs = KEYS[3]
 local open = KEYS[4]
 local depth = KEYS[5]
 local quota = KEYS[6]
+local together = KEYS[7]
 local suppliedNowMs = ARGV[1]
 local jobId = ARGV[2]
 local fingerprint = ARGV[3]
@@ -18,7 +19,9 @@ local runAtMs = ARGV[10]
 local quotaText = ARGV[11]
 local depthKey = ARGV[12]
 local keyDepthLimit = ARGV[13]
-local restFrom = 14
+local togetherMs = ARGV[14]
+local readersMax = ARGV[15]
+local restFrom = 16
 local nowMs = tonumber(suppliedNowMs)
 if not nowMs then
   local time = redis.call('TIME')
@@ -445,12 +448,15 @@ end
 return quotas
 end
 -- accept: makes the record of a job durable, once. Grants a place among the tenant's waiting jobs, and charges its quotas.
--- KEYS  record, idempotency (any key of the tenant when there is none), jobs, open, depth, quota
+-- KEYS  record, idempotency (any key of the tenant when there is none), jobs, open, depth, quota, together (any key
+--       of the tenant when the job is not to be shared)
 -- ARGV  jobId, fingerprint ('' = no Idempotency-Key), idempotencyMs, goneJob (holder of the key whose record is gone),
 --       waiter ('' = nobody awaits), depthLimit, deadlineMs (from now), firstLookMs, runAtMs ('' = at once),
---       quotaText (what it is charged, '' = nothing), depthKey ('' = no bound of its own), keyDepthLimit;
+--       quotaText (what it is charged, '' = nothing), depthKey ('' = no bound of its own), keyDepthLimit,
+--       togetherMs ('' = not to be shared: how long the callers of one job are remembered), readersMax;
 --       rest = field, value, …
 -- reply {'accepted', jobId, deadlineMs} | {'joined', jobId} | {'mismatch', jobId} | {'queue_full', depth, 1 = of its key}
+--       | {'together', jobId} (the one that the first of these callers made)
 --       | {'limited' | 'too_large' | 'crowded', which quota, how far it is used, retryMs, state of each quota …};
 --       with quotas or a bound of its key, accepted goes on: waits (ms), depth of the key, state of each quota …
 -- cost  O(log jobs of the tenant + quotas)
@@ -469,6 +475,19 @@ if fingerprint ~= '' then
       end
       return {'joined', heldJob}
     end
+  end
+end
+if togetherMs ~= '' then
+  local leader = redis.call('HGET', together, 'leader')
+  local state = leader and redis.call('HGET', string.sub(record, 1, #record - #jobId) .. leader, 'state')
+  if state == 'queued' or state == 'running' then
+    if redis.call('HLEN', together) - 1 < tonumber(readersMax) then
+      redis.call('HSET', together, 'reader ' .. jobId, 1)
+      redis.call('PEXPIRE', together, togetherMs)
+      return {'together', leader}
+    end
+    -- Too many share that one: this call has a job of its own.
+    togetherMs = ''
   end
 end
 local waiting = tonumber(redis.call('GET', depth) or '0')
@@ -500,6 +519,11 @@ redis.call('HSET', record, 'state', 'queued', 'createdMs', nowMs, 'deadlineMs', 
 redis.call('ZADD', jobs, nowMs, jobId)
 redis.call('ZADD', open, nowMs + tonumber(firstLookMs), jobId)
 countWaiting(1, depthKey)
+if togetherMs ~= '' then
+  redis.call('DEL', together)
+  redis.call('HSET', together, 'leader', jobId, 'reader ' .. jobId, 1)
+  redis.call('PEXPIRE', together, togetherMs)
+end
 if fingerprint ~= '' then
   redis.call('SET', idempotency, jobId .. ' ' .. fingerprint, 'PX', idempotencyMs)
 end

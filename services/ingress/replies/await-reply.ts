@@ -3,6 +3,7 @@ import type { Outcome } from '#shared/contracts/outcome.ts';
 import { SluiceError } from '#shared/kernel/errors.ts';
 import type { Awaited } from '#shared/results/await-outcome.ts';
 import { usdText } from '#shared/tokens/price.ts';
+import { cacheHeaders } from '../cache/cache-headers.ts';
 import type { IngressParts } from '../ingress-parts.ts';
 import { type ExtraFields, withExtraFields } from './extra-fields.ts';
 
@@ -53,6 +54,7 @@ export function sendOutcome(reply: FastifyReply, outcome: Outcome, extra?: Extra
     'x-sluice-attempts': head.attempts,
     'x-sluice-queue-ms': head.queueMs,
     'x-sluice-provider-ms': head.providerMs,
+    ...cacheHeaders(head.cached),
   });
   if (head.costNanoUsd !== undefined) reply.header('x-sluice-cost-usd', usdText(head.costNanoUsd));
   // The outcome is final: sending the same call again by itself would pay for it again.

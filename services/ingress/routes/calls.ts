@@ -2,7 +2,16 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { ZodTypeProvider } from 'fastify-type-provider-zod';
 import { type Endpoint, endpoints, modelInPath } from '#shared/contracts/endpoint.ts';
 import { SluiceError } from '#shared/kernel/errors.ts';
-import { acceptAwaitedJob, acceptFollowedJob, acceptJob, type Submission } from '../accept-job.ts';
+import {
+  type AcceptedJob,
+  acceptAwaitedJob,
+  acceptFollowedJob,
+  acceptJob,
+  type Submission,
+} from '../accept-job.ts';
+import { cacheHeaders } from '../cache/cache-headers.ts';
+import { readCacheWish } from '../cache/cache-wish.ts';
+import { leaveShared, togetherOf } from '../cache/share-job.ts';
 import { readAxes } from '../call-axes.ts';
 import { readCall } from '../call-body.ts';
 import { type CallOptions, readCallOptions, readPassedHeaders } from '../call-options.ts';
@@ -56,15 +65,24 @@ export async function answerCall(
     runAtMs: options.runAtMs,
     tell: tellBy(reply),
     withModel: (model) => ({ ...read({ ...(body as object), model }), webhook }),
+    cache: readCacheWish(request.headers),
   };
   if (call.dropped) reply.header('x-sluice-dropped-params', call.dropped.join(', '));
   if (options.door.applied) reply.header('preference-applied', options.door.applied);
   if (options.door.kind === 'deferred') {
-    const { jobId } = await acceptJob(parts, submission);
-    return sendJob(parts, request, reply, 202, jobId);
+    const accepted = await acceptJob(parts, submission);
+    noteAccepted(reply, accepted);
+    return sendJob(parts, request, reply, 202, accepted.jobId);
   }
-  if (call.stream) return streamOpen(parts, submission, options, request, reply);
-  return holdOpen(parts, submission, options, request, reply);
+  const held = { ...submission, together: togetherOf(parts.settings, submission) };
+  if (call.stream) return streamOpen(parts, held, options, request, reply);
+  return holdOpen(parts, held, options, request, reply);
+}
+
+/** What the answer will say of how its call was taken, whatever it is. */
+function noteAccepted(reply: FastifyReply, { cache, joined, share }: AcceptedJob): void {
+  reply.headers(cacheHeaders(cache));
+  if (joined && share) reply.header('x-sluice-coalesced', 'true');
 }
 
 async function streamOpen(
@@ -76,13 +94,15 @@ async function streamOpen(
 ): Promise<FastifyReply> {
   refuseTooManyWaiting(parts);
   const after = readLastEventId(request);
-  const { jobId, joined, subscription } = await acceptFollowedJob(parts, submission);
+  const { subscription, ...accepted } = await acceptFollowedJob(parts, submission);
+  const { jobId, joined } = accepted;
+  noteAccepted(reply, accepted);
   const { endpoint } = submission.request;
   const waitMs = options.door.waitMs ?? parts.settings.jobs.await_max_seconds * 1_000;
   reply.header('location', `/v1/jobs/${jobId}`).header('x-sluice-job-id', jobId);
   const call = { endpoint, jobId, subscription, after, fresh: !joined, waitMs };
   const end = await answerStream(parts, request, reply, call);
-  if (end === 'disconnected') await onDisconnect(parts, submission, options, joined, jobId);
+  if (end === 'disconnected') await onDisconnect(parts, submission, options, accepted);
   if (end !== 'unanswered') return reply;
   return handOver(parts, options, request, reply, jobId, waitMs);
 }
@@ -95,7 +115,9 @@ async function holdOpen(
   reply: FastifyReply,
 ): Promise<FastifyReply> {
   refuseTooManyWaiting(parts);
-  const { jobId, joined, awaited } = await acceptAwaitedJob(parts, submission);
+  const { awaited, ...accepted } = await acceptAwaitedJob(parts, submission);
+  const { jobId } = accepted;
+  noteAccepted(reply, accepted);
   const waitMs = options.door.waitMs ?? parts.settings.jobs.await_max_seconds * 1_000;
   // Set before the wait: should it end in an error, the caller still knows where its answer will be.
   reply.header('location', `/v1/jobs/${jobId}`).header('x-sluice-job-id', jobId);
@@ -107,7 +129,7 @@ async function holdOpen(
       extraFieldsOf(request, submission, options),
     );
   if (end.kind === 'disconnected') {
-    await onDisconnect(parts, submission, options, joined, jobId);
+    await onDisconnect(parts, submission, options, accepted);
     return reply;
   }
   return handOver(parts, options, request, reply, jobId, waitMs);
@@ -159,12 +181,12 @@ async function onDisconnect(
   parts: IngressParts,
   { tenant, idempotencyKey }: Submission,
   options: CallOptions,
-  joined: boolean,
-  jobId: string,
+  { jobId, joined, share }: AcceptedJob,
 ): Promise<void> {
-  if (options.continueOnDisconnect || idempotencyKey !== undefined || joined) return;
-  if (parts.waiter.isAwaited(jobId) || parts.feed.isFollowed(jobId)) return;
+  if (options.continueOnDisconnect || idempotencyKey !== undefined) return;
   try {
+    if ((share && (await leaveShared(parts, tenant, jobId, share))) || joined) return;
+    if (parts.waiter.isAwaited(jobId) || parts.feed.isFollowed(jobId)) return;
     if ((await parts.jobs.leave(tenant, jobId, parts.ingressId)) === 0) await cancelJob(parts, tenant, jobId);
   } catch (error) {
     if (!(error instanceof SluiceError)) throw error;

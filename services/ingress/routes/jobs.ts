@@ -4,9 +4,11 @@ import { z } from 'zod';
 import { endpoints } from '#shared/contracts/endpoint.ts';
 import { problemBody } from '#shared/contracts/error-body.ts';
 import { type CallAxes, deliveries, jobStates } from '#shared/contracts/job.ts';
+import { pageOfJobs } from '#shared/jobs/job-list.ts';
 import { type JobObject, jobObject } from '#shared/jobs/job-object.ts';
 import { SluiceError } from '#shared/kernel/errors.ts';
 import { acceptJob, joinJob, leaveJob, type Submission } from '../accept-job.ts';
+import { cacheField, wishOfField } from '../cache/cache-wish.ts';
 import { readAxes } from '../call-axes.ts';
 import { invalidRequest, readCall } from '../call-body.ts';
 import { readDoor, readIdempotencyKey, readPriority, readRunAt } from '../call-options.ts';
@@ -35,6 +37,7 @@ const jobSubmission = z
       .optional()
       .describe('Id of a webhook endpoint, or a URL, that is to hear of the end of this job.'),
     idempotency_key: z.string().optional(),
+    cache: cacheField.optional(),
   })
   .meta({ id: 'JobSubmission' });
 
@@ -195,6 +198,7 @@ export async function submitJob(
     deadlineSeconds: deadline_seconds,
     runAtMs: readRunAt(run_at === undefined ? undefined : String(run_at), 'run_at', latestMs, 'body'),
     ...(tell ? { tell } : {}),
+    cache: wishOfField(parsed.data.cache),
   };
   return (await acceptJob(parts, submission)).jobId;
 }
@@ -215,7 +219,7 @@ async function listJobs(
   let after = query.after === undefined ? undefined : knownJobId(query.after);
   let more = true;
   for (let scanned = 0; more && found.length <= query.limit && scanned < listScanMax; scanned += 100) {
-    const page = await parts.jobs.list(tenant, after, 100);
+    const page = await pageOfJobs(parts.redis, tenant, after, 100);
     const jobs = await Promise.all(page.map((jobId) => readJobObject(parts, request, jobId).catch(gone)));
     found.push(...jobs.filter((job) => job !== undefined).filter(isWanted));
     after = page.at(-1);

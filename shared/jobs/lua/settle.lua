@@ -2,7 +2,7 @@
 -- A job that somebody wants to hear of by webhook gets its message in the same step.
 -- What the job and its attempts have cost goes into the ledger and, added up, into the usage of the day.
 -- KEYS  record, open, depth, ledger, learned, outbox, message, subscriptions, usagePrefix (completed by the UTC day),
---       quota
+--       quota, together (prefix, completed by the record)
 -- ARGV  jobId, event (its type), messageId, outboxHoldMs (how long the record stays for the message to be made from it),
 --       outboxChannel, tenant, settler (number of the attempt, or ''), holder ('' = whoever comes first; a token = only
 --       while it holds the lease, so that the failure of one attempt does not end a job that another worker runs by now),
@@ -13,8 +13,8 @@
 -- reply {'settled', waiters, job that waited for a quota of which something is free now, …} | {'already', state} | {'running', owner ('' = nobody)} | {'gone'}
 -- cost  O(size of the body + quotas)
 local current, counted, waiters, attempts, owner, settledBy, token, tokens, webhook, lost, axes, begun, depthKey, charged,
-  quotaLine = unpack(redis.call('HMGET', record, 'state', 'counted', 'waiters', 'attempts', 'owner', 'settledBy', 'token',
-  'tokens', 'webhook', 'lost', 'axes', 'attempt', 'depthKey', 'quota', 'quotaLine'))
+  quotaLine, shared = unpack(redis.call('HMGET', record, 'state', 'counted', 'waiters', 'attempts', 'owner', 'settledBy', 'token',
+  'tokens', 'webhook', 'lost', 'axes', 'attempt', 'depthKey', 'quota', 'quotaLine', 'together'))
 if not current then
   return {'gone'}
 end
@@ -100,7 +100,7 @@ if (onlyWaiting == '1' and current == 'running') or (holder ~= '' and holder ~= 
   return {'running', owner or ''}
 end
 redis.call('HDEL', record, 'token', 'owner', 'leaseUntilMs', 'waiters', 'waitReason', 'notBeforeMs', 'request', 'headers',
-  'quotaText', 'quotaLine', 'waitQuota')
+  'quotaText', 'quotaLine', 'waitQuota', 'cache')
 local fields = {'state', state, 'finishedMs', nowMs, 'head', head, 'body', body, 'counted', 0, 'settledBy', settler}
 if lost then
   -- Attempts whose worker was lost, or whose answer was of no use: what they are known to have used is charged once, unless this is one of them after all.
@@ -127,6 +127,9 @@ if counted == '1' then
   countWaiting(-1, depthKey)
 end
 redis.call('ZREM', open, jobId)
+if shared and redis.call('HGET', together .. shared, 'leader') == jobId then
+  redis.call('DEL', together .. shared)
+end
 redis.call('PEXPIRE', record, retentionMs)
 if used then
   writeRow('settled', settler, provider, model, usedInput, usedCached, usedOutput, nanoUsd)

@@ -1,0 +1,21 @@
+-- cache-put-vector: remembers what a question is about, for as long as its answer is kept.
+-- KEYS  order, vectors, groups
+-- ARGV  member, vector (bytes), ttlMs, entriesMax, evictMax (most questions dropped for this one), group (its name)
+-- reply number of questions of the group
+-- cost  O(log questions + questions dropped)
+-- Numbers only grow, also when the group was forgotten and begins anew: whoever has read some reads on from there.
+local last = redis.call('ZRANGE', order, 0, 0, 'REV', 'WITHSCORES')[2]
+redis.call('ZADD', order, math.max(nowMs, tonumber(last or '0') + 1), member)
+redis.call('HSET', vectors, member, vector)
+for _ = 1, tonumber(evictMax) do
+  if redis.call('ZCARD', order) <= tonumber(entriesMax) then
+    break
+  end
+  local gone = redis.call('ZPOPMIN', order)[1]
+  redis.call('HDEL', vectors, gone)
+end
+redis.call('SADD', groups, group)
+for _, key in ipairs({ order, vectors, groups }) do
+  redis.call('PEXPIRE', key, math.max(redis.call('PTTL', key), tonumber(ttlMs)))
+end
+return redis.call('ZCARD', order)
