@@ -13,7 +13,7 @@ export const errorCatalog = {
   invalid_request: { ...badRequest, sentence: '{reason}' },
   not_translatable: {
     ...badRequest,
-    sentence: '{param} cannot be translated for the provider of this model: {reason}.',
+    sentence: 'The parameter {param} cannot be translated for the provider of this model: {reason}.',
   },
   invalid_header: { ...badRequest, sentence: 'The header {header} is not valid: {reason}.' },
   body_too_large: {
