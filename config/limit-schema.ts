@@ -194,6 +194,12 @@ export const quotasSchema = z
       10_000_000,
       'Counters of one tenant whose values (users, features, models) its callers choose. A call that would need one more is refused.',
     ),
+    open_output_tokens: count(
+      1_024,
+      1,
+      10_000_000,
+      'Output tokens that quotas and budgets hold for a call that names no maximum, unless such calls usually produce more; never more than the quota has.',
+    ),
     recheck_ms: milliseconds(
       30_000,
       100,

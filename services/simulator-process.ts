@@ -60,9 +60,11 @@ export class SimulatorProcess implements Service {
 /** The same settings with every provider pointing at the simulator. */
 export function routeToSimulator(settings: Settings, url: string): Settings {
   const providers = Object.entries(settings.providers).map(([id, provider]) => {
-    const { version_path: _own, ...rest } = provider;
-    const credentials = [{ id: 'simulator', api_key: simulatorKey }];
-    return [id, { ...rest, base_url: rest.dialect === 'openai' ? `${url}/v1` : url, credentials }];
+    const baseUrl = provider.dialect === 'openai' ? `${url}/v1` : url;
+    return [
+      id,
+      { ...provider, base_url: baseUrl, credentials: [{ id: 'simulator', api_key: simulatorKey }] },
+    ];
   });
   return { ...settings, providers: Object.fromEntries(providers) as Settings['providers'] };
 }

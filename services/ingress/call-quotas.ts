@@ -1,11 +1,11 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { Settings } from '#config/schema.ts';
-import type { JobRequest, TokenEstimate } from '#shared/contracts/job.ts';
+import type { JobRequest } from '#shared/contracts/job.ts';
 import type { Accepted } from '#shared/jobs/accepted.ts';
 import { SluiceError } from '#shared/kernel/errors.ts';
-import { type Charge, chargesOf, encodeCharges } from '#shared/quotas/charges.ts';
+import { type Charge, chargesOf, encodeCharges, heldOutput, keyById } from '#shared/quotas/charges.ts';
 import { lookAtQuotas } from '#shared/quotas/look.ts';
-import { rateHeaders } from '#shared/quotas/rate-headers.ts';
+import { isTold, rateHeaders } from '#shared/quotas/rate-headers.ts';
 import type { RedisConnection } from '#shared/redis/connection.ts';
 import type { Prices } from '#shared/tokens/price.ts';
 import { readAxes } from './call-axes.ts';
@@ -23,8 +23,10 @@ export const noQuotas: CallQuotas = { charges: [], text: undefined, keyDepthLimi
 
 const anyDepth = 10_000_000;
 
-const keyOf = (settings: Settings, tenant: string, keyId: string) =>
-  settings.customers[tenant]?.keys.find(({ id }) => id === keyId);
+const keyOf = ({ customers }: Settings, tenant: string, keyId: string) => {
+  const customer = customers[tenant];
+  return customer && keyById(customer, keyId);
+};
 
 /** @throws SluiceError price_unknown */
 export function quotasOf(
@@ -33,8 +35,10 @@ export function quotasOf(
   { axes, provider, model, tokens }: JobRequest,
 ): CallQuotas {
   const place = { provider, model };
-  const price = () => prices.worstCase(place, tokens);
-  const charges = chargesOf(settings.customers, tenant, { axes, place, tokens, price });
+  const held = heldOutput(tokens, settings.quotas.open_output_tokens);
+  const price = () => prices.worstCase(place, { ...tokens, asked: held.output });
+  const call = { axes, place, input: tokens.input, ...held, price };
+  const charges = chargesOf(settings.customers, tenant, call);
   const { max_queue_depth, warn_queue_depth } = keyOf(settings, tenant, axes.key) ?? {};
   const keyDepthLimit = max_queue_depth ?? (warn_queue_depth === undefined ? undefined : anyDepth);
   return { charges, text: encodeCharges(charges, settings.quotas), keyDepthLimit };
@@ -64,12 +68,11 @@ const told = new WeakSet<FastifyRequest>();
 /** Sets the headers at once, so that an answer that is streamed carries them too. */
 export function tellBy(reply: FastifyReply): TellQuotas {
   return (headers) => {
-    told.add(reply.request);
+    // A call that joined another one, or found the queue full, was not counted: the hook below looks.
+    if (Object.keys(headers).length > 0) told.add(reply.request);
     reply.headers(headers);
   };
 }
-
-const noTokens: TokenEstimate = { input: 0, output: 0, max: 0, linear: 0 };
 
 /** Answers to anything but a call tell how its caller stands, too. Callers without quotas cost nothing. */
 export function tellQuotasEverywhere(
@@ -92,8 +95,11 @@ async function standing(
   request: FastifyRequest,
 ): Promise<Record<string, string>> {
   const { tenant } = request.identity;
-  const call = { axes: readAxes(request), place: undefined, tokens: noTokens, price: () => 0 };
-  const charges = chargesOf(settings.customers, tenant, call).map((each) => ({ ...each, cost: 0 }));
+  const nothing = { input: 0, output: 0, isOpen: false, price: () => 0 };
+  const call = { axes: readAxes(request), place: undefined, ...nothing };
+  const charges = chargesOf(settings.customers, tenant, call)
+    .filter(({ limit }) => isTold(limit))
+    .map((each) => ({ ...each, cost: 0 }));
   const text = encodeCharges(charges, settings.quotas);
   return text === undefined ? {} : rateHeaders(charges, await lookAtQuotas(redis, tenant, text));
 }

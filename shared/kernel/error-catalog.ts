@@ -13,7 +13,7 @@ export const errorCatalog = {
   invalid_request: { ...badRequest, sentence: '{reason}' },
   not_translatable: {
     ...badRequest,
-    sentence: 'The parameter {param} cannot be translated for the provider of this model: {reason}.',
+    sentence: '{param} cannot be translated for the provider of this model: {reason}.',
   },
   invalid_header: { ...badRequest, sentence: 'The header {header} is not valid: {reason}.' },
   body_too_large: {
@@ -153,14 +153,14 @@ export const errorCatalog = {
     anthropicType: 'not_found_error',
     sentence: 'There is no {kind}/{id} here that was made while running.',
   },
-  document_invalid: { ...badRequest, sentence: 'The object {kind}/{id} is not valid: {reason}.' },
+  document_invalid: { ...badRequest, sentence: '{kind}/{id} is not valid: {reason}.' },
   document_too_large: { ...badRequest, status: 413, sentence: 'The document is larger than {limit} bytes.' },
   document_conflict: {
     ...badRequest,
     status: 409,
-    sentence: 'The object {kind}/{id} is in version {version} by now. Read it again.',
+    sentence: '{kind}/{id} is in version {version} by now. Read it again.',
   },
-  document_in_use: { ...badRequest, status: 409, sentence: 'The object {kind}/{id} is needed by {by}.' },
+  document_in_use: { ...badRequest, status: 409, sentence: '{kind}/{id} is needed by {by}.' },
   overlay_full: { ...badRequest, status: 409, sentence: 'There are {limit} documents already; remove some.' },
   idempotency_mismatch: {
     ...badRequest,
@@ -216,17 +216,16 @@ export const errorCatalog = {
     anthropicType: 'not_found_error',
     sentence: 'There is no {kind}/{id}.',
   },
-  object_exists: { ...badRequest, status: 409, sentence: 'The object {kind}/{id} exists already.' },
+  object_exists: { ...badRequest, status: 409, sentence: '{kind}/{id} exists already.' },
   object_of_file: {
     ...badRequest,
     status: 409,
-    sentence: 'The object {kind}/{id} stands in the configuration file; take it out there.',
+    sentence: '{kind}/{id} stands in the configuration file; take it out there.',
   },
   precondition_failed: {
     ...badRequest,
     status: 412,
-    sentence:
-      'The object {kind}/{id} is in version {version} by now, not in the one that was named. Read it again.',
+    sentence: '{kind}/{id} is in version {version} by now, not in the one that was named. Read it again.',
   },
   queue_full: {
     ...rateLimited,

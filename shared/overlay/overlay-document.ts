@@ -6,7 +6,6 @@ export const overlayKinds = [
   'providers',
   'credentials',
   'pools',
-  'routes',
 ] as const;
 export type OverlayKind = (typeof overlayKinds)[number];
 

@@ -9,9 +9,25 @@ export interface CountedCall {
   axes: CallAxes;
   /** Undefined when it is not a call yet: limits that depend on it are left out. */
   place: { provider: string; model: string } | undefined;
-  tokens: TokenEstimate;
+  /** Estimated input tokens. */
+  input: number;
+  /** Output tokens it may produce at most, or, when it names no maximum, is expected not to exceed. */
+  output: number;
+  /** Whether `output` is only an expectation. */
+  isOpen: boolean;
   /** The most it may cost, billionths of a USD; undefined when no price is known. Asked only where a budget counts it. */
   price: () => number | undefined;
+}
+
+/** The output that quotas hold for a call: what it asked for, or an expectation of `openTokens` or more. */
+export function heldOutput(
+  { asked, output, max }: TokenEstimate,
+  openTokens: number,
+): Pick<CountedCall, 'output' | 'isOpen'> {
+  if (asked !== undefined) return { output: asked, isOpen: false };
+  // An endpoint without output is estimated with none.
+  const isOpen = Math.max(output, max) > 0;
+  return { output: isOpen ? Math.max(output, max, openTokens) : 0, isOpen };
 }
 
 /** One counter that a call is charged to, with what is reserved of it. */
@@ -47,16 +63,15 @@ export function encodeCharges(charges: readonly Charge[], settings: Settings['qu
   return JSON.stringify([settings.counters_max, settings.recheck_ms, rows]);
 }
 
-function costOf(dimension: Dimension, { tokens, price }: CountedCall): number | undefined {
-  const output = Math.max(tokens.output, tokens.max);
+function costOf(dimension: Dimension, { input, output, price }: CountedCall): number | undefined {
   switch (dimension) {
     case 'requests':
     case 'concurrency':
       return 1;
     case 'tokens':
-      return tokens.input + output;
+      return input + output;
     case 'input_tokens':
-      return tokens.input;
+      return input;
     case 'output_tokens':
       return output;
     case 'nano_usd':
@@ -75,19 +90,40 @@ function chargeOf(limit: PreparedLimit, values: Values, call: CountedCall): Char
   const cost = costOf(limit.dimension, call);
   if (cost === undefined && limit.unpriced === 'refuse')
     throw new SluiceError('price_unknown', { fields: { model: call.place!.model }, param: 'model' });
-  return { limit, counter, cost: cost ?? 0 };
+  // An expectation refuses no call for good: it holds as much as there ever is.
+  const held = call.isOpen ? Math.min(cost ?? 0, limit.capacity) : (cost ?? 0);
+  return { limit, counter, cost: held };
 }
 
 const digest = (values: readonly string[]) =>
   hash('sha256', JSON.stringify(values), 'base64url').slice(0, 22);
 
+type Customer = Settings['customers'][string];
+type Key = Customer['keys'][number];
+const keysOf = new WeakMap<Customer, Map<string, Key>>();
+
+/** One virtual key of a customer by its id, however many there are. */
+export function keyById(customer: Customer, id: string): Key | undefined {
+  const known = keysOf.get(customer) ?? new Map(customer.keys.map((key) => [key.id, key]));
+  keysOf.set(customer, known);
+  return known.get(id);
+}
+
+/** With the team of the key, where nobody has named it. */
+function withTeam(customer: Customer | undefined, axes: CallAxes): CallAxes {
+  const team = axes.team ?? (customer && keyById(customer, axes.key)?.team);
+  return team === undefined ? axes : { ...axes, team };
+}
+
 /** All limits that a call of this tenant is held to: those of its customer, its team and its key. */
 function limitsFor(customers: Settings['customers'], tenant: string, axes: CallAxes): PreparedLimit[] {
   const customer = customers[tenant];
   if (!customer) return [];
-  const key = customer.keys.find(({ id }) => id === axes.key);
+  const key = keyById(customer, axes.key);
+  const team = axes.team === undefined ? undefined : customer.teams[axes.team];
   return [
     ...prepareLimits({ tier: 'customer', id: tenant }, customer),
+    ...(team ? prepareLimits({ tier: 'team', id: axes.team! }, team) : []),
     ...(key ? prepareLimits({ tier: 'key', id: key.id }, key) : []),
   ];
 }
@@ -99,8 +135,9 @@ function limitsFor(customers: Settings['customers'], tenant: string, axes: CallA
  * @throws SluiceError price_unknown when a budget counts the call and nobody knows what it may cost
  */
 export function chargesOf(customers: Settings['customers'], tenant: string, call: CountedCall): Charge[] {
-  const limits = limitsFor(customers, tenant, call.axes);
+  const axes = withTeam(customers[tenant], call.axes);
+  const limits = limitsFor(customers, tenant, axes);
   if (limits.length === 0) return [];
-  const values: Values = { ...call.axes, ...call.place };
+  const values: Values = { ...axes, ...call.place };
   return limits.flatMap((limit) => chargeOf(limit, values, call) ?? []);
 }

@@ -1,5 +1,5 @@
 import type { Charge, Counted } from './charges.ts';
-import type { Dimension } from './prepare-limits.ts';
+import type { Dimension, PreparedLimit } from './prepare-limits.ts';
 
 interface Standing {
   limit: number;
@@ -10,6 +10,10 @@ interface Standing {
 }
 
 const tokenDimensions: readonly Dimension[] = ['tokens', 'input_tokens', 'output_tokens'];
+
+/** Whether headers have a word for what a quota counts. */
+export const isTold = ({ dimension }: PreparedLimit) =>
+  dimension === 'requests' || tokenDimensions.includes(dimension);
 
 /** The quota of these dimensions that has least left. */
 function tightest(

@@ -1,5 +1,5 @@
 import type { Settings } from '#config/schema.ts';
-import type { CallAxes, TokenEstimate } from '#shared/contracts/job.ts';
+import type { CallAxes } from '#shared/contracts/job.ts';
 import type { Clock } from '#shared/kernel/clock.ts';
 import { chargesOf, encodeCharges } from '#shared/quotas/charges.ts';
 import { lookAtQuotas } from '#shared/quotas/look.ts';
@@ -19,7 +19,7 @@ interface Reading {
 
 /** Callers whose budgets are kept; beyond, the one that was read first is forgotten. */
 const callersMax = 10_000;
-const noTokens: TokenEstimate = { input: 0, output: 0, max: 0, linear: 0 };
+const nothing = { input: 0, output: 0, isOpen: false, price: () => 0 };
 
 /**
  * How far the budgets of callers are used, for rules that ask. No call waits for it: what is known is read again in the
@@ -51,7 +51,7 @@ export class BudgetGauges {
 
   async #read(tenant: string, axes: CallAxes): Promise<number> {
     const { settings, redis } = this.#options;
-    const call = { axes, place: undefined, tokens: noTokens, price: () => 0 };
+    const call = { axes, place: undefined, ...nothing };
     const charges = chargesOf(settings.customers, tenant, call);
     const budgets = charges.filter(({ limit }) => limit.dimension === 'nano_usd');
     const text = encodeCharges(budgets, settings.quotas);

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import { settingsSchema } from '#config/schema.ts';
-import { type CountedCall, chargesOf } from '#shared/quotas/charges.ts';
+import { type CountedCall, chargesOf, heldOutput } from '#shared/quotas/charges.ts';
 
 const customersOf = (acme: object) =>
   settingsSchema.shape.customers.parse({
@@ -15,7 +15,9 @@ const customersOf = (acme: object) =>
 const call = (more: Partial<CountedCall> = {}): CountedCall => ({
   axes: { key: 'dev' },
   place: { provider: 'openai', model: 'gpt-5-mini' },
-  tokens: { input: 10, output: 20, max: 100, linear: 10 },
+  input: 10,
+  output: 100,
+  isOpen: false,
   price: () => 5_000,
   ...more,
 });
@@ -40,6 +42,28 @@ test('each dimension reserves the most the call may use', () => {
   expect(charged({ limits, budgets: [{ usd: 1 }] }).map(({ cost }) => cost)).toEqual([
     1, 110, 10, 100, 1, 5_000,
   ]);
+});
+
+test('limits of a team hold for the keys of the team, together', () => {
+  const teams = { red: { limits: [{ requests: 4, per: ['team'] }] } };
+  const keys = [
+    { id: 'dev', key: 'k1', team: 'red' },
+    { id: 'ops', key: 'k2', team: 'red' },
+    { id: 'own', key: 'k3' },
+  ];
+  const of = (key: string) => counters({ teams, keys }, { axes: { key } });
+  expect(of('dev')).toHaveLength(1);
+  expect(of('ops')).toEqual(of('dev'));
+  expect(of('own')).toEqual([]);
+});
+
+test('a call that names no maximum holds an expectation, and never more than there is', () => {
+  const tokens = { input: 1, output: 20, max: 16, linear: 1 };
+  expect(heldOutput({ ...tokens, asked: 7 }, 50)).toEqual({ output: 7, isOpen: false });
+  expect(heldOutput(tokens, 50)).toEqual({ output: 50, isOpen: true });
+  expect(heldOutput({ ...tokens, output: 90 }, 50)).toEqual({ output: 90, isOpen: true });
+  expect(heldOutput({ ...tokens, output: 0, max: 0 }, 50)).toEqual({ output: 0, isOpen: false });
+  expect(charged({ limits: [{ tokens: 30 }] }, { isOpen: true })).toMatchObject([{ cost: 30 }]);
 });
 
 test('limits of the customer and of the key hold together, those of another key do not', () => {

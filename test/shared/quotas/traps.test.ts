@@ -46,12 +46,16 @@ class Tenant {
     const { axes = { key: 'dev' }, max = 9, runAtMs, jobId = `job_${this.#count++}` } = more;
     const tokens = { input: 1, output: 0, max, linear: 1 };
     const place = { provider: 'p', model: 'm' };
-    const call = { axes, place, tokens, price: () => 1 + max };
+    const call = { axes, place, input: 1, output: max, isOpen: false, price: () => 1 + max };
     const charges = chargesOf(this.#customers, this.id, call);
     return this.#jobs.accept({
       ...{ tenant: this.id, jobId, runAtMs, depthLimit: 10_000, deadlineMs: 600_000 },
       ...{ idempotency: undefined, goneJob: undefined, waiter: undefined },
-      quotas: encodeCharges(charges, { counters_max: countersMax, recheck_ms: 30_000 }),
+      quotas: encodeCharges(charges, {
+        counters_max: countersMax,
+        recheck_ms: 30_000,
+        open_output_tokens: 1,
+      }),
       request: {
         ...{ endpoint: '/v1/chat/completions', pool: 'q', body: '{}', headers: {}, priority: 0 },
         ...{ delivery: 'retry', metadata: {}, axes, tokens, ...place },
