@@ -40,7 +40,7 @@ test('what would not be valid, or would make something else invalid, is refused 
   await editor.put(key, { hash, team: 'red' });
   await expect(editor.remove(team)).rejects.toMatchObject({
     code: 'document_in_use',
-    message: 'teams/acme/red is needed by virtual-keys/acme/ci (there is no team red).',
+    message: 'The object teams/acme/red is needed by virtual-keys/acme/ci (there is no team red).',
   });
   expect((await store.read()).documents.map(({ id }) => id)).toEqual(['acme/red', 'acme/ci']);
   await editor.remove(key);
