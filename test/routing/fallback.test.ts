@@ -1,4 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { post } from '../harness/fault-system.ts';
+import { chat } from '../harness/sluice.ts';
 import { modelA, modelB, RoutedSystem } from './routed-system.ts';
 
 let system: RoutedSystem;
@@ -138,6 +140,24 @@ test('a caller names its own fallbacks, and no provider hears of them', async ()
   expect(wrong).toMatchObject({ status: 400, body: { error: { code: 'invalid_request' } } });
   const nowhere = await system.call('nobody/nothing', 'own fallbacks', { fallbacks: ['no/thing'] });
   expect(nowhere).toMatchObject({ status: 404, body: { error: { code: 'model_not_found' } } });
+});
+
+test('a stream that has not begun is streamed by B, and says so', async () => {
+  system.misbehave(modelA, 'stream it', { status: 500 });
+  const body = { ...chat('stream it'), model: 'ab', stream: true };
+  const response = await post(system.ingress, '/v1/chat/completions', body);
+  const text = await response.text();
+  expect(response.headers.get('content-type')).toContain('text/event-stream');
+  expect(text).toContain('[DONE]');
+  const id = response.headers.get('x-sluice-job-id')!;
+  expect(await system.story(id)).toEqual(['openai server', 'openai server', 'second succeeded']);
+});
+
+test('a provider of another dialect answers in the words of the caller', async () => {
+  system.misbehave(modelA, 'translate it', { status: 401 });
+  const answer = await system.call(modelA, 'translate it', { fallbacks: ['anthropic/claude-sonnet-5'] });
+  expect(answer).toMatchObject({ status: 200, provider: 'anthropic', model: 'claude-sonnet-5', attempts: 2 });
+  expect(typeof answer.body.choices?.[0]?.message.content).toBe('string');
 });
 
 test('an Idempotency-Key names the same call, whichever target it went to', async () => {
