@@ -51,6 +51,13 @@ const httpSchema = z
       200_000,
       'Calls one ingress process holds open at once; more are refused with 503.',
     ),
+    trusted_proxies: z
+      .array(z.union([z.ipv4(), z.ipv6(), z.cidrv4(), z.cidrv6()], 'use an IP address or a CIDR range'))
+      .max(100)
+      .default([])
+      .describe(
+        'Proxies whose X-Forwarded-For says where a call comes from; addresses or CIDR ranges. Empty: the address of the connection counts.',
+      ),
     drain_ms: milliseconds(
       120_000,
       0,

@@ -1,6 +1,7 @@
 import type { AddressInfo } from 'node:net';
 import fastify, { type FastifyInstance, LogController } from 'fastify';
 import { validatorCompiler } from 'fastify-type-provider-zod';
+import type { KeyScope } from '#config/customer-schema.ts';
 import type { Settings } from '#config/schema.ts';
 import { BatchStore } from '#shared/batches/batch-store.ts';
 import { FileStore } from '#shared/batches/file-store.ts';
@@ -25,6 +26,7 @@ import { loggedLifecycle } from '#shared/telemetry/logged-lifecycle.ts';
 import type { Logger } from '#shared/telemetry/logger.ts';
 import type { Metrics } from '#shared/telemetry/metrics.ts';
 import { queueTelemetry } from '#shared/telemetry/tracing.ts';
+import type { KeyHasher } from '#shared/tenants/key-hash.ts';
 import { SocketTickets } from '#shared/tenants/socket-tickets.ts';
 import { VirtualKeys } from '#shared/tenants/virtual-keys.ts';
 import { Prices } from '#shared/tokens/price.ts';
@@ -57,6 +59,7 @@ import { StoreGuard } from './store-guard.ts';
 import { BlobSweeper } from './sweep-blobs.ts';
 
 export interface IngressAppOptions {
+  keyHasher: KeyHasher;
   live: Live<Settings>;
   redisUrl: string;
   log: Logger;
@@ -80,7 +83,6 @@ type OnError = (part: string) => (error: unknown) => void;
 
 interface BuiltParts {
   parts: IngressParts;
-  virtualKeys: Live<VirtualKeys>;
   queues: PoolQueues;
   services: Service[];
   onError: OnError;
@@ -123,7 +125,7 @@ export function createIngressApp(options: IngressAppOptions): IngressApp {
       const built = await buildParts(options, ingressId, redis, hearing);
       const batches = openBatches(built.parts, batchReplies, built.onError('batches'));
       reports['/pools'] = surveyPools(built.queues, clock);
-      http = await buildHttp(built.parts, built.virtualKeys, probe);
+      http = await buildHttp(built.parts, probe);
       await lifecycle.start([...built.services, ...batches, httpService(http, settings.http, built.parts)]);
     },
     stop: () => lifecycle.stop(),
@@ -148,16 +150,10 @@ async function buildParts(
     metrics.backgroundErrors.inc({ part });
     log.warn({ part, reason: describeError(error) }, 'background error');
   };
-  const replies = openReplies({
-    ingressId,
-    settings,
-    jobs,
-    redis,
-    ...hearing,
-    clock,
-    onError: onError('replies'),
-  });
+  const hears = { ingressId, settings, jobs, redis, ...hearing, clock };
+  const replies = openReplies({ ...hears, onError: onError('replies') });
   const { models, router, gauges } = openRouting({ live, queues, redis, clock, random, onError });
+  const virtualKeys = derive(live, ({ customers }) => new VirtualKeys(customers, options.keyHasher));
   const storeGuard = new StoreGuard(redis, clock, settings.redis.memory_max_percent);
   const { waiter, feed } = replies;
   const prices = new Prices(live, clock);
@@ -173,6 +169,10 @@ async function buildParts(
       return models.current;
     },
     router,
+    get virtualKeys() {
+      return virtualKeys.current;
+    },
+    watchKeys: (onChange) => virtualKeys.subscribe(onChange),
     copies: new Copies({ openMax: settings.routing.mirrors_open_max, metrics, log }),
     ...{ jobs, redis, blobs },
     ...{ waiter, feed, storeGuard, prices, cache, queueOf, metrics, clock, log },
@@ -183,22 +183,16 @@ async function buildParts(
     deliveries: new DeliveryStore(redis, settings.webhooks),
     newJobs: new NewJobs(redis, clock, settings.sockets.watch_ms, onError('sockets')),
   };
-  const virtualKeys = derive(live, ({ customers }) => new VirtualKeys(customers));
   const sweeper = new BlobSweeper(parts, onError('blob sweeper'));
   return {
     parts,
-    virtualKeys,
     queues,
     services: [storeGuard, queues, gauges, ...replies.services, sweeper],
     onError,
   };
 }
 
-async function buildHttp(
-  parts: IngressParts,
-  virtualKeys: Live<VirtualKeys>,
-  probe: () => Promise<void>,
-): Promise<FastifyInstance> {
+async function buildHttp(parts: IngressParts, probe: () => Promise<void>): Promise<FastifyInstance> {
   const { http, files } = parts.settings;
   const app = fastify({
     // Fastify's own lines at "info" are its addresses; which one counts is said at the end of the start.
@@ -215,6 +209,7 @@ async function buildHttp(
     http: { headersTimeout: headersTimeoutMs },
     clientErrorHandler: answerBrokenHttp,
     frameworkErrors: answerUnroutable,
+    ...(http.trusted_proxies.length > 0 ? { trustProxy: http.trusted_proxies } : {}),
   }) as unknown as FastifyInstance;
   app.setValidatorCompiler(validatorCompiler);
   readJsonBodies(app, http.body_max_depth);
@@ -223,23 +218,31 @@ async function buildHttp(
   await acceptSockets(app, parts.settings.sockets);
   await describeApi(app);
   healthRoutes(app, probe);
-  await app.register(async (authenticated) => {
-    authenticate(authenticated, virtualKeys);
-    tellQuotasEverywhere(authenticated, parts);
-    callRoutes(authenticated, parts);
-    geminiRoutes(authenticated, parts);
-    batchRoutes(authenticated, parts);
-    jobRoutes(authenticated, parts);
-    eventRoutes(authenticated, parts);
-    cacheRoutes(authenticated, parts.cache);
-    modelRoutes(authenticated, parts);
-    ticketRoutes(authenticated, parts.tickets);
-    await authenticated.register(async (forms) => fileRoutes(forms, parts));
-    webhookRoutes(authenticated, parts);
-    usageRoutes(authenticated, parts);
+  const inScope = (scope: KeyScope | 'any', routes: (app: FastifyInstance) => void | Promise<void>) =>
+    app.register(async (scoped) => {
+      authenticate(scoped, parts, scope);
+      tellQuotasEverywhere(scoped, parts);
+      await routes(scoped);
+    });
+  await inScope('calls', (scoped) => {
+    callRoutes(scoped, parts);
+    geminiRoutes(scoped, parts);
+    cacheRoutes(scoped, parts.cache);
+  });
+  await inScope('any', (scoped) => {
+    modelRoutes(scoped, parts);
+    usageRoutes(scoped, parts);
+  });
+  await inScope('batches', (scoped) => batchRoutes(scoped, parts));
+  await inScope('files', (scoped) => fileRoutes(scoped, parts));
+  await inScope('webhooks', (scoped) => webhookRoutes(scoped, parts));
+  await inScope('jobs', (scoped) => {
+    jobRoutes(scoped, parts);
+    eventRoutes(scoped, parts);
+    ticketRoutes(scoped, parts.tickets);
   });
   await app.register(async (sockets) => {
-    authenticate(sockets, virtualKeys, (ticket) => parts.tickets.redeem(ticket));
+    authenticate(sockets, parts, 'jobs', (ticket) => parts.tickets.redeem(ticket));
     socketRoutes(sockets, parts);
   });
   return app;

@@ -7,8 +7,8 @@ import type { Identity } from '#shared/tenants/virtual-keys.ts';
 const nameMax = 256;
 
 /** The axes that follow from who calls. */
-export function axesOf({ keyId }: Identity): CallAxes {
-  return { key: keyId };
+export function axesOf({ keyId, team }: Identity): CallAxes {
+  return { key: keyId, ...(team === undefined ? {} : { team }) };
 }
 
 function readName(headers: IncomingHttpHeaders, header: string): string | undefined {

@@ -3,6 +3,7 @@ import { type Endpoint, generates } from '#shared/contracts/endpoint.ts';
 import type { CallAxes, JobRequest, RouteTarget, StreamMode } from '#shared/contracts/job.ts';
 import { outgoing } from '#shared/contracts/outgoing-body.ts';
 import { SluiceError } from '#shared/kernel/errors.ts';
+import type { KeyAccess } from '#shared/tenants/key-access.ts';
 import { withBodyUser } from './call-axes.ts';
 import type { CallOptions } from './call-options.ts';
 import { callBodies } from './call-schemas.ts';
@@ -38,7 +39,7 @@ function readStream(endpoint: Endpoint, body: Fields): { stream?: StreamMode; ch
  * The request of a call: validated where Sluice routes and counts by it, otherwise the same object re-serialised, so
  * that what was checked is what is sent.
  *
- * @throws SluiceError invalid_request, streaming_not_supported, model_not_found or not_translatable
+ * @throws SluiceError invalid_request, streaming_not_supported, not_translatable, or what placeForKey throws
  */
 export function readCall(
   endpoint: Endpoint,
@@ -58,6 +59,7 @@ export function readCall(
     body: data,
     fallbacks: readFallbacks(named, router.fallbacksMax),
     tenant,
+    access: options.access,
     axes: withBodyUser(axes, parsed.data),
     metadata,
     headers: ruleHeaders,
@@ -91,6 +93,8 @@ export function readCall(
 export interface ReadOptions extends Pick<CallOptions, 'priority' | 'delivery'> {
   tenant: string;
   axes: CallAxes;
+  /** What the key may call. */
+  access: KeyAccess;
   /** Headers that rules may read. */
   ruleHeaders?: Record<string, string>;
 }

@@ -6,6 +6,7 @@ import { createLogger } from '#shared/telemetry/logger.ts';
 import { createMetrics } from '#shared/telemetry/metrics.ts';
 import { OperationsServer } from '#shared/telemetry/operations-server.ts';
 import { startTracing } from '#shared/telemetry/tracing.ts';
+import { KeyHasher } from '#shared/tenants/key-hash.ts';
 import { OverlayFollower } from '../follow-overlay.ts';
 import { openSecrets } from '../open-secrets.ts';
 import { composeProcess, runProcess } from '../run-process.ts';
@@ -20,6 +21,7 @@ const { createIngressApp } = await import('./app.ts');
 const metrics = createMetrics({ processMetrics: true });
 const redisUrl = settings.redis.url ?? 'redis://127.0.0.1:6379';
 const secrets = openSecrets(secretKeys(), log);
+const keyHasher = new KeyHasher(secretKeys());
 const ingress = createIngressApp({
   live,
   redisUrl,
@@ -28,6 +30,7 @@ const ingress = createIngressApp({
   clock: systemClock,
   random: systemRandom,
   secrets,
+  keyHasher,
 });
 const operations = new OperationsServer({
   ...settings.operations,

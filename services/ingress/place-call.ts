@@ -1,7 +1,9 @@
 import { type Endpoint, isTranslated } from '#shared/contracts/endpoint.ts';
 import type { TokenEstimate } from '#shared/contracts/job.ts';
+import type { KeyAccess } from '#shared/tenants/key-access.ts';
 import { translateCall } from '#shared/translation/translate-call.ts';
 import type { ModelTable, ServedModel } from './model-table.ts';
+import { placeForKey } from './place-for-key.ts';
 
 type Fields = Record<string, unknown>;
 
@@ -9,6 +11,8 @@ export interface PlaceableCall {
   endpoint: Endpoint;
   body: Fields;
   tenant: string;
+  /** What its key may call. */
+  access: KeyAccess;
 }
 
 export interface PlacedCall {
@@ -21,7 +25,7 @@ export interface PlacedCall {
 /** Where a call goes when it names this model, and what it is reckoned with there. @throws SluiceError */
 export function placeCall(models: ModelTable, name: string, call: PlaceableCall): PlacedCall {
   const { endpoint, body, tenant } = call;
-  const place = models.resolve(name, endpoint);
+  const place = placeForKey(call.access, models, name, endpoint);
   const { dropped, reckoned } = readTranslated(endpoint, body, place, models);
   const tokens = models.reckon(place, reckoned, tenant, endpoint);
   return dropped ? { place, tokens, dropped } : { place, tokens };

@@ -1,4 +1,12 @@
-import { badRequest, type CatalogEntry, rateLimited, unavailable } from './error-families.ts';
+import {
+  badRequest,
+  type CatalogEntry,
+  forbidden,
+  notFound,
+  rateLimited,
+  unauthorized,
+  unavailable,
+} from './error-families.ts';
 import { jobErrors } from './job-errors.ts';
 
 /** Every error of Sluice, once. Nothing internal is written here: the sentences go to callers. */
@@ -28,30 +36,47 @@ export const errorCatalog = {
     sentence: 'This route does not stream; send the call without "stream": true.',
   },
   missing_key: {
-    status: 401,
-    type: 'invalid_request_error',
-    anthropicType: 'authentication_error',
-    retryable: false,
+    ...unauthorized,
     sentence: 'No API key was given. Send it as "Authorization: Bearer <key>" or "x-api-key: <key>".',
   },
   invalid_key: {
-    status: 401,
-    type: 'invalid_request_error',
-    anthropicType: 'authentication_error',
-    retryable: false,
+    ...unauthorized,
     sentence: 'The API key is not known here.',
   },
   invalid_ticket: {
-    status: 401,
-    type: 'invalid_request_error',
-    anthropicType: 'authentication_error',
-    retryable: false,
+    ...unauthorized,
     sentence: 'The ticket is not known here: it has expired, or was used before.',
   },
+  key_revoked: {
+    ...unauthorized,
+    sentence: 'The API key was revoked.',
+  },
+  key_expired: {
+    ...unauthorized,
+    sentence: 'The API key has expired.',
+  },
+  ip_blocked: {
+    ...forbidden,
+    sentence: 'This API key may not be used from {address}.',
+  },
+  wrong_scope: {
+    ...forbidden,
+    sentence: 'This API key may not be used for {scope}.',
+  },
+  provider_blocked: {
+    ...forbidden,
+    sentence: 'This API key may not call the provider {provider}.',
+  },
+  model_blocked: {
+    ...forbidden,
+    sentence: 'This API key may not call the model {model} of {provider}.',
+  },
+  route_blocked: {
+    ...forbidden,
+    sentence: 'This API key may not call the route {route}.',
+  },
   origin_not_allowed: {
-    ...badRequest,
-    status: 403,
-    anthropicType: 'permission_error',
+    ...forbidden,
     sentence: 'Pages of {origin} may not open sockets here.',
   },
   upgrade_required: {
@@ -64,28 +89,20 @@ export const errorCatalog = {
     sentence: 'One socket may follow {limit} jobs at once.',
   },
   model_not_found: {
-    ...badRequest,
-    status: 404,
-    anthropicType: 'not_found_error',
+    ...notFound,
     sentence:
       'The model {model} does not exist here, or this key may not call it on {endpoint}. GET /v1/models lists what it may call.',
   },
   job_not_found: {
-    ...badRequest,
-    status: 404,
-    anthropicType: 'not_found_error',
+    ...notFound,
     sentence: 'There is no job {job}.',
   },
   webhook_endpoint_not_found: {
-    ...badRequest,
-    status: 404,
-    anthropicType: 'not_found_error',
+    ...notFound,
     sentence: 'There is no webhook endpoint {endpoint}.',
   },
   webhook_delivery_not_found: {
-    ...badRequest,
-    status: 404,
-    anthropicType: 'not_found_error',
+    ...notFound,
     sentence: 'There is no delivery {delivery} of this endpoint, or its message is no longer kept.',
   },
   webhook_url_refused: { ...badRequest, sentence: 'The webhook URL is refused: {reason}.' },
@@ -102,21 +119,15 @@ export const errorCatalog = {
     sentence: 'The endpoint already has {limit} deliveries waiting.',
   },
   route_not_found: {
-    ...badRequest,
-    status: 404,
-    anthropicType: 'not_found_error',
+    ...notFound,
     sentence: 'There is no route {method} {path}.',
   },
   file_not_found: {
-    ...badRequest,
-    status: 404,
-    anthropicType: 'not_found_error',
+    ...notFound,
     sentence: 'There is no file {file}.',
   },
   batch_not_found: {
-    ...badRequest,
-    status: 404,
-    anthropicType: 'not_found_error',
+    ...notFound,
     sentence: 'There is no batch {batch}.',
   },
   batch_already_ended: {
@@ -141,16 +152,12 @@ export const errorCatalog = {
   },
   too_many_lines: { ...badRequest, status: 413, sentence: 'The file has more than {limit} lines.' },
   storage_full: {
-    ...badRequest,
-    status: 403,
-    anthropicType: 'permission_error',
+    ...forbidden,
     sentence: 'The files of this tenant take {used} of {limit} bytes. Delete some first.',
   },
   invalid_upload: { ...badRequest, sentence: 'The upload is not valid: {reason}.' },
   document_not_found: {
-    ...badRequest,
-    status: 404,
-    anthropicType: 'not_found_error',
+    ...notFound,
     sentence: 'There is no {kind}/{id} here that was made while running.',
   },
   document_invalid: { ...badRequest, sentence: '{kind}/{id} is not valid: {reason}.' },
@@ -211,9 +218,7 @@ export const errorCatalog = {
     sentence: 'The pool {pool} takes no new calls at present.',
   },
   object_not_found: {
-    ...badRequest,
-    status: 404,
-    anthropicType: 'not_found_error',
+    ...notFound,
     sentence: 'There is no {kind}/{id}.',
   },
   object_exists: { ...badRequest, status: 409, sentence: '{kind}/{id} exists already.' },
@@ -232,9 +237,7 @@ export const errorCatalog = {
     sentence: 'The queue of this {axis} is full: {current} of {limit} calls are waiting.',
   },
   price_unknown: {
-    ...badRequest,
-    status: 403,
-    anthropicType: 'permission_error',
+    ...forbidden,
     sentence:
       'There is a budget for this call, and no price is known for {model}. Name a price, or let unpriced calls pass.',
   },

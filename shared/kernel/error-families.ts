@@ -19,6 +19,13 @@ export const badRequest = {
   anthropicType: 'invalid_request_error',
   retryable: false,
 } as const;
+export const unauthorized = {
+  ...badRequest,
+  status: 401,
+  anthropicType: 'authentication_error',
+} as const;
+export const forbidden = { ...badRequest, status: 403, anthropicType: 'permission_error' } as const;
+export const notFound = { ...badRequest, status: 404, anthropicType: 'not_found_error' } as const;
 export const unavailable = {
   status: 503,
   type: 'server_error',

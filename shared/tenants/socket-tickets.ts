@@ -3,6 +3,8 @@ import { type RedisConnection, storeError } from '#shared/redis/connection.ts';
 import { keys } from '#shared/redis/keys.ts';
 import type { Identity } from './virtual-keys.ts';
 
+type Holder = Pick<Identity, 'tenant' | 'keyId'>;
+
 const ticketBytes = 24;
 const digest = (ticket: string) => hash('sha256', ticket, 'hex');
 
@@ -19,17 +21,17 @@ export class SocketTickets {
     this.#lifeMs = lifeMs;
   }
 
-  async issue(identity: Identity): Promise<{ ticket: string; expiresInSeconds: number }> {
+  async issue({ tenant, keyId }: Holder): Promise<{ ticket: string; expiresInSeconds: number }> {
     const ticket = randomBytes(ticketBytes).toString('base64url');
-    const held = JSON.stringify(identity);
+    const held = JSON.stringify({ tenant, keyId });
     await this.#ask(this.#redis.set(keys.socketTicket(digest(ticket)), held, 'PX', this.#lifeMs));
     return { ticket, expiresInSeconds: Math.floor(this.#lifeMs / 1_000) };
   }
 
-  /** Whom the ticket stands for; undefined when it is unknown, used or expired. It is used up by this. */
-  async redeem(ticket: string): Promise<Identity | undefined> {
+  /** Which key the ticket was made with; undefined when it is unknown, used or expired. It is used up by this. */
+  async redeem(ticket: string): Promise<Holder | undefined> {
     const held = await this.#ask(this.#redis.getdel(keys.socketTicket(digest(ticket))));
-    return held === null ? undefined : (JSON.parse(held) as Identity);
+    return held === null ? undefined : (JSON.parse(held) as Holder);
   }
 
   async #ask<T>(command: Promise<T>): Promise<T> {

@@ -50,9 +50,7 @@ function sharedVerdict(from: string, to: string): string | undefined {
 function serviceVerdict(from: string, to: string): string | undefined {
   if (startsWithAny(to, ['test/', 'loadtest/'])) return 'the product does not import its tests';
   if (to.startsWith('config/'))
-    return to === 'config/schema.ts' || isRoot(from)
-      ? undefined
-      : 'only the start of a process loads settings';
+    return isSchema(to) || isRoot(from) ? undefined : 'only the start of a process loads settings';
   if (to.startsWith('services/')) {
     const isEntry = !/^services\/[^/]+\/main\.ts$/.test(from);
     if (isRoot(from) && isRoot(to)) return undefined;

@@ -6,6 +6,7 @@ import { LiveValue } from '#shared/kernel/live-value.ts';
 import { seededRandom, systemRandom } from '#shared/kernel/random.ts';
 import { createSecretBox } from '#shared/secrets/secret-box.ts';
 import { createMetrics, type Metrics } from '#shared/telemetry/metrics.ts';
+import { KeyHasher } from '#shared/tenants/key-hash.ts';
 import { type Simulator, startSimulator } from '../../loadtest/simulator/start-simulator.ts';
 import { createAdminApp } from '../../services/admin/app.ts';
 import { OverlayFollower } from '../../services/follow-overlay.ts';
@@ -24,6 +25,8 @@ import {
 export interface TestSluice {
   url: string;
   settings: Settings;
+  /** Replace it to change the settings of what runs. */
+  live: LiveValue<Settings>;
   metrics: Metrics;
   redis: RedisProcess;
   simulator: Simulator;
@@ -71,7 +74,7 @@ export async function startSluice(options: SluiceOptions = {}): Promise<TestSlui
     random: systemRandom,
     secrets: createSecretBox([testSecretKey]),
   };
-  const ingress = createIngressApp(common);
+  const ingress = createIngressApp({ ...common, keyHasher: new KeyHasher([testSecretKey]) });
   const services: Service[] = [ingress];
   if (!options.withoutWorker) services.unshift(createWorkerApp({ ...common, pools: ['*'] }));
   if (options.withWebhooks) services.push(createWebhookApp({ ...common, settings }));
@@ -85,6 +88,7 @@ export async function startSluice(options: SluiceOptions = {}): Promise<TestSlui
   return {
     url,
     settings,
+    live,
     metrics,
     redis,
     simulator,

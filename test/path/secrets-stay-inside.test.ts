@@ -7,6 +7,7 @@ import { LiveValue } from '#shared/kernel/live-value.ts';
 import { systemRandom } from '#shared/kernel/random.ts';
 import { createSecretBox } from '#shared/secrets/secret-box.ts';
 import { createMetrics } from '#shared/telemetry/metrics.ts';
+import { KeyHasher } from '#shared/tenants/key-hash.ts';
 import type { Simulator } from '../../loadtest/simulator/start-simulator.ts';
 import { createIngressApp } from '../../services/ingress/app.ts';
 import { createWorkerApp } from '../../services/worker/app.ts';
@@ -53,7 +54,7 @@ beforeAll(async () => {
     random: systemRandom,
     secrets: createSecretBox([testSecretKey]),
   };
-  const ingress = createIngressApp(common);
+  const ingress = createIngressApp({ ...common, keyHasher: new KeyHasher([]) });
   services = [createWorkerApp({ ...common, pools: ['*'] }), ingress];
   for (const service of services) await service.start();
   url = `http://127.0.0.1:${ingress.port}`;

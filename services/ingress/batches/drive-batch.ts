@@ -4,6 +4,7 @@ import type { PieceStream } from '#shared/batches/file-store.ts';
 import type { Endpoint } from '#shared/contracts/endpoint.ts';
 import { forgetJobsIn } from '#shared/jobs/ended-jobs.ts';
 import { SluiceError } from '#shared/kernel/errors.ts';
+import { unrestrictedAccess } from '#shared/tenants/key-access.ts';
 import type { BatchLease } from './batch-lease.ts';
 import type { DriveParts } from './drive-parts.ts';
 import { type UnrunCode, unrunMessages } from './line-result.ts';
@@ -101,6 +102,10 @@ function rulesOf(parts: DriveParts, { id, tenant, axes, endpoint }: BatchRecord)
     axes,
     endpoint: endpoint as Endpoint,
     router: parts.router,
+    // What a key that was removed may call is what its lines were validated for.
+    get access() {
+      return parts.virtualKeys.ofIdentity({ tenant, keyId: axes.key })?.access ?? unrestrictedAccess;
+    },
     // The envelope is one level.
     maxDepth: body_max_depth + 1,
     maxBytes: body_max_bytes + envelopeBytes,

@@ -3,6 +3,7 @@ import type { Endpoint } from '#shared/contracts/endpoint.ts';
 import type { CallAxes, JobRequest } from '#shared/contracts/job.ts';
 import { SluiceError } from '#shared/kernel/errors.ts';
 import { parseUntrustedJson } from '#shared/kernel/json-guard.ts';
+import type { KeyAccess } from '#shared/tenants/key-access.ts';
 import { readCall } from '../call-body.ts';
 import { readPriority } from '../call-options.ts';
 import type { Router } from '../routing/router.ts';
@@ -24,6 +25,8 @@ export interface LineRules {
   batchId: string;
   /** Of whoever made the batch. */
   axes: CallAxes;
+  /** Of the key that made the batch, as of now. */
+  readonly access: KeyAccess;
   endpoint: Endpoint;
   router: Router;
   maxDepth: number;
@@ -80,8 +83,8 @@ function parse(bytes: Buffer, maxDepth: number): unknown {
 }
 
 function readBody(body: Record<string, unknown>, customId: string, rules: LineRules): JobRequest {
-  const { tenant, axes } = rules;
-  const options = { tenant, axes, priority: readPriority('batch'), delivery: 'retry' } as const;
+  const { tenant, axes, access } = rules;
+  const options = { tenant, axes, access, priority: readPriority('batch'), delivery: 'retry' } as const;
   const metadata = { batch: rules.batchId, custom_id: customId };
   try {
     return readCall(rules.endpoint, body, rules.router, options, {}, metadata);

@@ -52,7 +52,7 @@ export async function answerCall(
   const options = readCallOptions(request.headers, parts.settings.jobs, parts.clock.nowMs());
   const { tenant } = request.identity;
   const ruleHeaders = readRuleHeaders(request.headers, parts.settings.routing.rule_headers);
-  const caller = { ...options, tenant, axes: readAxes(request), ruleHeaders };
+  const caller = { ...options, tenant, axes: readAxes(request), ruleHeaders, access: request.access };
   const passed = readPassedHeaders(request.headers);
   const read = (asked: unknown) => readCall(endpoint, asked, parts.router, caller, passed, {});
   const call = read(body);

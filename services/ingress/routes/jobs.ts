@@ -7,6 +7,7 @@ import { type CallAxes, deliveries, jobStates } from '#shared/contracts/job.ts';
 import { pageOfJobs } from '#shared/jobs/job-list.ts';
 import { type JobObject, jobObject } from '#shared/jobs/job-object.ts';
 import { SluiceError } from '#shared/kernel/errors.ts';
+import type { KeyAccess } from '#shared/tenants/key-access.ts';
 import { acceptJob, joinJob, leaveJob, type Submission } from '../accept-job.ts';
 import { cacheField, wishOfField } from '../cache/cache-wish.ts';
 import { readAxes } from '../call-axes.ts';
@@ -130,8 +131,7 @@ async function submitJobs(
   if (!Array.isArray(request.body)) {
     const jobId = await submitJob(
       parts,
-      request.identity.tenant,
-      readAxes(request),
+      callerOf(request),
       request.body,
       request.headers['idempotency-key'] as string | undefined,
       tellBy(reply),
@@ -157,7 +157,7 @@ async function submitOne(
   body: unknown,
 ): Promise<{ status: number; job?: JobObject; error?: unknown }> {
   try {
-    const jobId = await submitJob(parts, request.identity.tenant, readAxes(request), body, undefined);
+    const jobId = await submitJob(parts, callerOf(request), body, undefined);
     return { status: 202, job: await readJobObject(parts, request, jobId) };
   } catch (error) {
     if (!(error instanceof SluiceError)) throw error;
@@ -165,11 +165,23 @@ async function submitOne(
   }
 }
 
+/** On whose behalf a job is submitted. */
+export interface Caller {
+  tenant: string;
+  axes: CallAxes;
+  access: KeyAccess;
+}
+
+const callerOf = (request: FastifyRequest): Caller => ({
+  tenant: request.identity.tenant,
+  axes: readAxes(request),
+  access: request.access,
+});
+
 /** Takes in one submission and returns the id of its job. @throws SluiceError */
 export async function submitJob(
   parts: IngressParts,
-  tenant: string,
-  axes: CallAxes,
+  caller: Caller,
   body: unknown,
   keyHeader: string | undefined,
   tell?: TellQuotas,
@@ -177,7 +189,8 @@ export async function submitJob(
   const parsed = jobSubmission.safeParse(body);
   if (!parsed.success) throw invalidRequest(parsed.error);
   const { endpoint, metadata, delivery, deadline_seconds, run_at } = parsed.data;
-  const options = { tenant, axes, priority: readPriority(String(parsed.data.priority)), delivery };
+  const { tenant } = caller;
+  const options = { ...caller, priority: readPriority(String(parsed.data.priority)), delivery };
   const maxSeconds = parts.settings.jobs.deadline_max_seconds;
   if (deadline_seconds !== undefined && deadline_seconds > maxSeconds) {
     throw new SluiceError('invalid_request', {

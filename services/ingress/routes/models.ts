@@ -18,19 +18,22 @@ function toModelObject(
 
 const wantsAnthropic = (request: FastifyRequest) => request.headers['anthropic-version'] !== undefined;
 
+const allowed = ({ models }: Pick<IngressParts, 'models'>, { access }: FastifyRequest) =>
+  models.list().filter((entry) => access.allowsPlace(entry));
+
 /** What the caller may call, in the shape of the SDK that asks. */
 export function modelRoutes(app: FastifyInstance, parts: Pick<IngressParts, 'models'>): void {
   const schema = { tags: ['models'], security: [{ key: [] }] };
   app.get('/v1/models', { schema }, async (request) => {
-    const data = parts.models.list().map((entry) => toModelObject(entry, wantsAnthropic(request)));
+    const data = allowed(parts, request).map((entry) => toModelObject(entry, wantsAnthropic(request)));
     if (!wantsAnthropic(request)) return { object: 'list', data };
     return { data, has_more: false, first_id: data[0]?.id ?? null, last_id: data.at(-1)?.id ?? null };
   });
   app.get('/v1/models/*', { schema: { ...schema, hide: true } }, async (request) => {
     const name = (request.params as { '*': string })['*'];
-    const entry = parts.models
-      .list()
-      .find(({ model, provider }) => model === name || `${provider}/${model}` === name);
+    const entry = allowed(parts, request).find(
+      ({ model, provider }) => model === name || `${provider}/${model}` === name,
+    );
     if (!entry)
       throw new SluiceError('model_not_found', {
         fields: { model: name, endpoint: 'any route' },

@@ -69,7 +69,9 @@ export function socketRoutes(app: FastifyInstance, parts: IngressParts): void {
     wsHandler: (socket, request) => {
       parts.metrics.openSockets.inc();
       socket.once('close', () => parts.metrics.openSockets.dec());
-      SocketSession.open(parts, socket, request.identity);
+      const key = parts.virtualKeys.ofIdentity(request.identity);
+      if (key) SocketSession.open(parts, socket, { key, address: request.ip });
+      else socket.close(closeCodes.keyRevoked, 'the key was revoked');
     },
   });
 }

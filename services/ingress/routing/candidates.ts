@@ -2,6 +2,7 @@ import type { TargetSettings } from '#config/schema.ts';
 import type { Endpoint } from '#shared/contracts/endpoint.ts';
 import type { RouteTarget } from '#shared/contracts/job.ts';
 import { SluiceError } from '#shared/kernel/errors.ts';
+import type { KeyAccess } from '#shared/tenants/key-access.ts';
 import type { ModelTable } from '../model-table.ts';
 import { placeCall } from '../place-call.ts';
 import type { WeighedTarget } from './order-targets.ts';
@@ -11,6 +12,7 @@ interface CandidateCall {
   asked: string;
   body: Record<string, unknown>;
   tenant: string;
+  access: KeyAccess;
 }
 
 /** The targets that can take one call; each is looked at once, however often it is named. */

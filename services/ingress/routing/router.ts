@@ -4,6 +4,7 @@ import type { CallAxes, JobRoute, RouteTarget, TokenEstimate } from '#shared/con
 import type { Clock } from '#shared/kernel/clock.ts';
 import { SluiceError } from '#shared/kernel/errors.ts';
 import type { Random } from '#shared/kernel/random.ts';
+import type { KeyAccess } from '#shared/tenants/key-access.ts';
 import type { Prices } from '#shared/tokens/price.ts';
 import type { ModelPlace, ModelTable } from '../model-table.ts';
 import { placeCall } from '../place-call.ts';
@@ -23,6 +24,8 @@ export interface CallToRoute {
   /** Models that the caller itself named to fall back on. */
   fallbacks: readonly string[] | undefined;
   tenant: string;
+  /** What its key may call. */
+  access: KeyAccess;
   axes: CallAxes;
   metadata: Record<string, string>;
   /** Headers that rules may read. */
@@ -72,7 +75,7 @@ export class Router {
     return this.#parts.settings.routing.fallbacks_max;
   }
 
-  /** @throws SluiceError model_not_found, request_exceeds_ceiling, no_target or route_rejected */
+  /** @throws SluiceError model_not_found, request_exceeds_ceiling, no_target, route_rejected, or what the key may not call */
   plan(call: CallToRoute): CallPlan {
     const { routes, models } = this.#parts;
     const route = routes.get(call.asked);
@@ -88,6 +91,7 @@ export class Router {
   }
 
   #planRoute(call: CallToRoute, route: CompiledRoute): CallPlan {
+    call.access.refuseRoute(route.name);
     const candidates = new Candidates(this.#parts.models, call);
     const rule = this.#decidingRule(call, route, candidates);
     if (rule?.reject !== undefined)

@@ -46,12 +46,15 @@ export type ClientMessage = z.infer<typeof clientMessage>;
 
 /**
  * Why a socket was closed. 1001: this server stops. 1009: a message was too large (sent by the library). 4400: not JSON
- * text. 4408: the reader took nothing for too long. 4410: it did not answer pings. 4429: too many messages, or
+ * text. 4401: the key was revoked. 4402: the key has expired. 4403: the key may no longer be used here. 4408: the reader took nothing for too long. 4410: it did not answer pings. 4429: too many messages, or
  * too many jobs named in a second.
  */
 export const closeCodes = {
   goingAway: 1001,
   notText: 4400,
+  keyRevoked: 4401,
+  keyExpired: 4402,
+  notAllowed: 4403,
   stalled: 4408,
   silent: 4410,
   tooMany: 4429,

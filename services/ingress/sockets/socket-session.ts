@@ -16,6 +16,7 @@ import { submitJob } from '../routes/jobs.ts';
 import { type ClientMessage, clientMessage, closeCodes, namedMax } from './messages.ts';
 import { openSource } from './open-source.ts';
 import { Outbox } from './outbox.ts';
+import { judgeKey, type SocketCaller } from './socket-key.ts';
 import { SocketWatches } from './socket-watches.ts';
 
 type Ref = ClientMessage['ref'];
@@ -30,6 +31,10 @@ interface Followed {
   watch?: string;
 }
 
+/** Timers do not reach further. */
+const expiryCheckMaxMs = 86_400_000;
+/** How long a client whose key has ended has to take the reason. */
+const goodbyeMs = 1_000;
 /** Name of the watch of all jobs; no batch has it. */
 const allJobs = '*';
 
@@ -38,6 +43,9 @@ export class SocketSession {
   readonly #parts: IngressParts;
   readonly #socket: WebSocket;
   readonly #identity: Identity;
+  readonly #caller: SocketCaller;
+  #expiry: Timer | undefined;
+  readonly #unwatchKey: () => void;
   readonly #outbox: Outbox;
   readonly #followed = new Map<string, Followed>();
   readonly #watches: SocketWatches;
@@ -49,16 +57,17 @@ export class SocketSession {
   #namedThisSecond = 0;
 
   /** Serves a socket until it is closed. */
-  static open(parts: IngressParts, socket: WebSocket, identity: Identity): void {
-    new SocketSession(parts, socket, identity);
+  static open(parts: IngressParts, socket: WebSocket, caller: SocketCaller): void {
+    new SocketSession(parts, socket, caller);
   }
 
-  private constructor(parts: IngressParts, socket: WebSocket, identity: Identity) {
+  private constructor(parts: IngressParts, socket: WebSocket, caller: SocketCaller) {
     const { clock, settings } = parts;
     const { buffer_max_bytes, stall_ms, heartbeat_ms } = settings.sockets;
     this.#parts = parts;
     this.#socket = socket;
-    this.#identity = identity;
+    this.#caller = caller;
+    this.#identity = caller.key.identity;
     this.#outbox = new Outbox(socket, {
       clock,
       maxBytes: buffer_max_bytes,
@@ -78,6 +87,8 @@ export class SocketSession {
     });
     socket.on('message', (data, isBinary) => this.#hear(data, isBinary));
     socket.on('close', () => this.#end());
+    this.#unwatchKey = parts.watchKeys(() => this.#judgeKey());
+    this.#judgeKey();
     // The library closes the socket itself, with the code that says why.
     socket.on('error', () => undefined);
   }
@@ -94,14 +105,40 @@ export class SocketSession {
     if (code === closeCodes.stalled || code === closeCodes.silent) this.#socket.terminate();
   }
 
+  /** Goes on with the key as it stands now, or not at all. */
+  #judgeKey(): void {
+    const { clock } = this.#parts;
+    const verdict = judgeKey(this.#parts, this.#caller);
+    if ('code' in verdict) {
+      this.#turnOut(verdict);
+      return;
+    }
+    this.#caller.key = verdict.key;
+    this.#expiry?.cancel();
+    const { expiresAtMs } = verdict.key;
+    if (expiresAtMs === undefined) return;
+    const leftMs = Math.min(expiresAtMs - clock.nowMs(), expiryCheckMaxMs);
+    this.#expiry = clock.after(leftMs, () => this.#judgeKey());
+  }
+
+  /** Says nothing more and hears nothing more, whether or not the client agrees to the close. */
+  #turnOut({ code, reason }: { code: number; reason: string }): void {
+    this.#end();
+    this.#cut(code, reason);
+    this.#parts.clock.after(goodbyeMs, () => this.#socket.terminate());
+  }
+
   #end(): void {
     this.#heartbeat.cancel();
+    this.#expiry?.cancel();
+    this.#unwatchKey();
     this.#outbox.close();
     this.#watches.closeAll();
     for (const jobId of [...this.#followed.keys()]) this.#unfollow(jobId);
   }
 
   #hear(data: RawData, isBinary: boolean): void {
+    if (this.#socket.readyState !== this.#socket.OPEN) return;
     const { clock, settings } = this.#parts;
     const now = clock.monotonicMs();
     if (now - this.#secondStartedMs >= 1_000) {
@@ -139,7 +176,9 @@ export class SocketSession {
       case 'unsubscribe':
         return this.#unsubscribe(message);
       case 'submit': {
-        const jobId = await submitJob(this.#parts, tenant, axesOf(this.#identity), message.job, undefined);
+        const { identity, access } = this.#caller.key;
+        const caller = { tenant, axes: axesOf(identity), access };
+        const jobId = await submitJob(this.#parts, caller, message.job, undefined);
         this.#outbox.send({ type: 'submitted', ref, job: jobId });
         if (message.subscribe) await this.#follow(jobId, undefined, ref);
         return;
