@@ -34,6 +34,7 @@ import { openBatches } from './batches/open-batches.ts';
 import { embedText } from './cache/embed-text.ts';
 import { openCache } from './cache/open-cache.ts';
 import { tellQuotasEverywhere } from './call-quotas.ts';
+import { RevokedKeys } from './cancel-revoked.ts';
 import type { IngressParts } from './ingress-parts.ts';
 import { answerBrokenHttp, answerErrors, answerUnroutable } from './plugins/answer-errors.ts';
 import { authenticate } from './plugins/authenticate.ts';
@@ -183,11 +184,12 @@ async function buildParts(
     deliveries: new DeliveryStore(redis, settings.webhooks),
     newJobs: new NewJobs(redis, clock, settings.sockets.watch_ms, onError('sockets')),
   };
+  const revoked = new RevokedKeys(parts, onError('revoked keys'));
   const sweeper = new BlobSweeper(parts, onError('blob sweeper'));
   return {
     parts,
     queues,
-    services: [storeGuard, queues, gauges, ...replies.services, sweeper],
+    services: [storeGuard, queues, gauges, revoked, ...replies.services, sweeper],
     onError,
   };
 }

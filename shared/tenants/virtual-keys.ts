@@ -67,6 +67,11 @@ export class VirtualKeys {
     return this.#byId.get(`${tenant} ${keyId}`);
   }
 
+  /** Revoked keys whose calls are to be cancelled. */
+  toCancel(): VirtualKey[] {
+    return [...this.#byId.values()].filter(({ isActive, onRevoke }) => !isActive && onRevoke === 'cancel');
+  }
+
   #addCustomer(tenant: string, customer: CustomerSettings): void {
     for (const key of customer.keys) {
       const made = makeKey(tenant, customer, key);
