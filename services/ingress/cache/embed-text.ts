@@ -1,4 +1,5 @@
 import { unitVector } from '#shared/cache/vectors.ts';
+import { unrestrictedAccess } from '#shared/tenants/key-access.ts';
 import { acceptAwaitedJob, type Submission } from '../accept-job.ts';
 import { readCall } from '../call-body.ts';
 import { cancelJob } from '../cancel-job.ts';
@@ -20,7 +21,9 @@ export async function embedText(
 ): Promise<Float32Array | undefined> {
   const { model, dimensions } = parts.settings.cache.semantic;
   const body = { model, input: text, ...(dimensions === undefined ? {} : { dimensions }) };
-  const options = { tenant, axes, priority: 0, delivery: 'retry' } as const;
+  // The operator named the model; whether the key may call it by itself is another question.
+  const access = unrestrictedAccess;
+  const options = { tenant, axes, access, priority: 0, delivery: 'retry' } as const;
   const submission: Submission = {
     tenant,
     request: readCall(endpoint, body, parts.router, options, {}, purpose),
