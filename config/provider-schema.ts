@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { poolSchema } from './pool-schema.ts';
+import { presetNames, withPreset } from './presets.ts';
 import { priceFields } from './price-schema.ts';
 import { count, milliseconds, name } from './setting-types.ts';
 
@@ -15,11 +16,21 @@ const timeoutsSchema = z
 /** Part of a path or of a host name. */
 const segment = z.string().regex(/^[a-z0-9][a-z0-9.:-]{0,62}$/, 'use letters, digits, dot, colon and dash');
 
+const headerWindow = z.enum(['auto', 'second', 'minute', 'hour', 'day', 'ignore']).default('auto');
+
 const providerObject = z.strictObject({
+  preset: z
+    .enum(presetNames)
+    .optional()
+    .describe(
+      'What is known of the host, from `config/presets.yaml`: it fills in what is not given here. Unset: that of the dialect.',
+    ),
   dialect: z
     .enum(['openai', 'azure', 'anthropic', 'gemini', 'vertex', 'bedrock'])
     .describe('How the provider is spoken to.'),
-  base_url: z.url().describe('Where requests go; the path of the endpoint is appended.'),
+  base_url: z
+    .url({ error: 'give a URL; neither the preset nor the dialect knows one' })
+    .describe('Where requests go; the path of the endpoint is appended.'),
   version_path: z
     .string()
     .regex(/^(\/[a-z0-9/_-]*)?$/)
@@ -36,6 +47,21 @@ const providerObject = z.strictObject({
   project: segment.optional().describe('Project at Vertex AI.'),
   location: segment.default('global').describe('Location at Vertex AI.'),
   region: segment.optional().describe('Region of Bedrock; signatures name it.'),
+  stream_usage: z
+    .enum(['ask', 'always'])
+    .default('ask')
+    .describe(
+      'Whether usage of a stream of OpenAI’s dialect must be asked for with `stream_options`; `always`: it comes by itself, and the host refuses to be asked.',
+    ),
+  limit_headers: z
+    .strictObject({
+      requests: headerWindow.describe('Window of the requests that `x-ratelimit-*` headers name.'),
+      tokens: headerWindow.describe('The same of tokens.'),
+    })
+    .prefault({})
+    .describe(
+      '`auto`: as the header says or its reset tells; `ignore`: it is not about a ceiling of a pool.',
+    ),
   credentials: z
     .array(
       z.strictObject({
@@ -68,8 +94,7 @@ const providerObject = z.strictObject({
   ),
 });
 
-/** One provider: where it is, how it is spoken to, its keys and its pools. */
-export const providerSchema = providerObject
+const providerFields = providerObject
   .refine(({ dialect, region }) => dialect !== 'bedrock' || region !== undefined, {
     path: ['region'],
     error: 'Bedrock needs the region that signatures name',
@@ -78,3 +103,6 @@ export const providerSchema = providerObject
     path: ['project'],
     error: 'Vertex AI needs the project that is charged',
   });
+
+/** One provider: where it is, how it is spoken to, its keys and its pools. */
+export const providerSchema = z.preprocess(withPreset, providerFields);

@@ -92,7 +92,7 @@ const ruleSchema = z
     'give targets, priority or reject',
   );
 
-const routeSchema = z.strictObject({
+export const routeSchema = z.strictObject({
   strategy: z
     .enum(['weighted', 'ordered', 'shortest_wait', 'cost', 'latency'])
     .default('weighted')

@@ -60,11 +60,9 @@ export class SimulatorProcess implements Service {
 /** The same settings with every provider pointing at the simulator. */
 export function routeToSimulator(settings: Settings, url: string): Settings {
   const providers = Object.entries(settings.providers).map(([id, provider]) => {
-    const baseUrl = provider.dialect === 'openai' ? `${url}/v1` : url;
-    return [
-      id,
-      { ...provider, base_url: baseUrl, credentials: [{ id: 'simulator', api_key: simulatorKey }] },
-    ];
+    const { version_path: _own, ...rest } = provider;
+    const credentials = [{ id: 'simulator', api_key: simulatorKey }];
+    return [id, { ...rest, base_url: rest.dialect === 'openai' ? `${url}/v1` : url, credentials }];
   });
   return { ...settings, providers: Object.fromEntries(providers) as Settings['providers'] };
 }

@@ -1,5 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Timer } from '#shared/kernel/clock.ts';
+import { readSignature } from './dialects/aws-signature.ts';
 import type { Admission } from './limits/limit-book.ts';
 import type { Simulation } from './simulation.ts';
 
@@ -94,9 +95,12 @@ export function headerOf(request: IncomingMessage, name: string): string | undef
 
 /** The key in whichever header the dialects carry it. */
 function keyOf(request: IncomingMessage): string | undefined {
-  const own = headerOf(request, 'x-api-key') ?? headerOf(request, 'api-key');
+  const own =
+    headerOf(request, 'x-api-key') ?? headerOf(request, 'api-key') ?? headerOf(request, 'x-goog-api-key');
   if (own) return own;
   const { authorization } = request.headers;
+  const signature = readSignature(authorization);
+  if (signature) return signature.accessKeyId;
   return authorization?.startsWith('Bearer ')
     ? authorization.slice('Bearer '.length) || undefined
     : undefined;

@@ -18,7 +18,7 @@ function send(clock: Clock, call: Call, reply: Reply): void {
   if (reply.contentLength !== undefined) headers.push('content-length', String(reply.contentLength));
   call.response.writeHead(reply.status, headers);
   if (reply.pieces.length > 0 && reply.perPieceMs > 0) {
-    call.response.write(reply.opening);
+    call.response.write(reply.opening, reply.encoding ?? 'utf8');
     sendPieces(clock, call, reply);
     return;
   }
@@ -39,7 +39,7 @@ function sendPieces(clock: Clock, call: Call, reply: Reply): void {
       finish(call, reply, due.join('') + reply.closing);
       return;
     }
-    if (due.length > 0) call.response.write(due.join(''));
+    if (due.length > 0) call.response.write(due.join(''), reply.encoding ?? 'utf8');
     call.after(Math.max(1, startedMs + (sent + 1) * reply.perPieceMs - clock.monotonicMs()), sendDue);
   };
   call.after(reply.perPieceMs, sendDue);
@@ -47,14 +47,15 @@ function sendPieces(clock: Clock, call: Call, reply: Reply): void {
 
 function finish(call: Call, reply: Reply, last: string): void {
   const { response } = call;
+  const encoding = reply.encoding ?? 'utf8';
   switch (reply.ending) {
     case 'end':
-      response.end(last);
+      response.end(last, encoding);
       call.end(false);
       return;
     case 'hang':
       // The client ends this call by going away.
-      if (last !== '') response.write(last);
+      if (last !== '') response.write(last, encoding);
       return;
     case 'close':
     case 'reset': {
@@ -62,7 +63,7 @@ function finish(call: Call, reply: Reply, last: string): void {
       const cut = () =>
         reply.ending === 'reset' ? call.request.socket.resetAndDestroy() : response.destroy();
       if (last === '') cut();
-      else response.write(last, cut);
+      else response.write(last, encoding, cut);
     }
   }
 }

@@ -2,15 +2,24 @@ import { crc32 } from 'node:zlib';
 import { ZodError } from 'zod';
 import { type Call, headerOf } from './call.ts';
 import { deliver } from './deliver.ts';
+import { isSignedRightly, readSignature } from './dialects/aws-signature.ts';
 import {
+  type Dialect,
   type Endpoint,
   type Generation,
   InvalidRequest,
   isObject,
+  type JsonObject,
   type Prompt,
   type UsageFilter,
 } from './dialects/endpoint.ts';
-import { errorBody, invalidRequest, unauthorized, unknownModel } from './dialects/error-body.ts';
+import {
+  awsErrorType,
+  errorBody,
+  invalidRequest,
+  unauthorized,
+  unknownModel,
+} from './dialects/error-body.ts';
 import { rateHeaders } from './dialects/rate-headers.ts';
 import { refusalReply } from './dialects/refusals.ts';
 import { bendReply, replacementReply } from './faults/apply-fault.ts';
@@ -27,22 +36,29 @@ const wordsCompared = 64;
  * The way of one call: identify, read, admit, perhaps fail as told, answer. Whatever happens, the call is in the
  * log from its arrival and ends there once.
  */
-export function handleCall(simulation: Simulation, endpoint: Endpoint, call: Call, pathModel?: string): void {
-  const reply = decideSafely(simulation, endpoint, call, pathModel);
-  reply.headers.push(endpoint.dialect === 'anthropic' ? 'request-id' : 'x-request-id', call.requestId);
+export function handleCall(
+  simulation: Simulation,
+  endpoint: Endpoint,
+  call: Call,
+  pathFields: JsonObject = {},
+): void {
+  const reply = decideSafely(simulation, endpoint, call, pathFields);
+  reply.headers.push(requestIdHeaders[endpoint.dialect] ?? 'x-request-id', call.requestId);
+  if (endpoint.dialect === 'bedrock' && reply.status >= 400)
+    reply.headers.push('x-amzn-errortype', awsErrorType(reply.status));
   simulation.log.answered(call.seq, reply.status);
   deliver(simulation.clock, call, reply);
 }
 
+const requestIdHeaders: Partial<Record<Dialect, string>> = {
+  anthropic: 'request-id',
+  bedrock: 'x-amzn-requestid',
+};
+
 /** What goes wrong in the simulator itself must neither end it nor pass for an answer: it is 500 and in the log. */
-function decideSafely(
-  simulation: Simulation,
-  endpoint: Endpoint,
-  call: Call,
-  pathModel: string | undefined,
-): Reply {
+function decideSafely(simulation: Simulation, endpoint: Endpoint, call: Call, pathFields: JsonObject): Reply {
   try {
-    return decideReply(simulation, endpoint, call, pathModel);
+    return decideReply(simulation, endpoint, call, pathFields);
   } catch (error) {
     simulation.log.faulted(call.seq, 'simulator_failed');
     const message = `The simulator failed: ${error instanceof Error ? error.message : String(error)}`;
@@ -50,20 +66,15 @@ function decideSafely(
   }
 }
 
-function decideReply(
-  simulation: Simulation,
-  endpoint: Endpoint,
-  call: Call,
-  pathModel: string | undefined,
-): Reply {
+function decideReply(simulation: Simulation, endpoint: Endpoint, call: Call, pathFields: JsonObject): Reply {
   const { dialect } = endpoint;
   const { requestId } = call;
-  if (call.key === undefined || !simulation.acceptsKey(call.key)) {
+  if (call.key === undefined || !simulation.acceptsKey(call.key) || !isProved(call)) {
     return replyError(unauthorized(dialect, call.key, requestId));
   }
   let prompt: Prompt;
   try {
-    prompt = readPrompt(endpoint, call.body, pathModel);
+    prompt = readPrompt(endpoint, call.body, pathFields);
   } catch (error) {
     if (!(error instanceof InvalidRequest)) throw error;
     return replyError(invalidRequest(dialect, error.message, error.param, requestId));
@@ -74,7 +85,12 @@ function decideReply(
   return admittedReply(simulation, endpoint, call, prompt);
 }
 
-function readPrompt(endpoint: Endpoint, body: Buffer, pathModel: string | undefined): Prompt {
+/** Whoever signs must have signed rightly; keys are proof themselves. */
+function isProved({ request, body }: Call): boolean {
+  return readSignature(request.headers.authorization) === undefined || isSignedRightly(request, body);
+}
+
+function readPrompt(endpoint: Endpoint, body: Buffer, pathFields: JsonObject): Prompt {
   let parsed: unknown;
   try {
     parsed = JSON.parse(body.toString());
@@ -82,8 +98,7 @@ function readPrompt(endpoint: Endpoint, body: Buffer, pathModel: string | undefi
     throw new InvalidRequest('We could not parse the JSON body of your request.');
   }
   if (!isObject(parsed)) throw new InvalidRequest('The body must be a JSON object.');
-  if (pathModel !== undefined) parsed.model = pathModel;
-  return endpoint.read(parsed);
+  return endpoint.read({ ...parsed, ...pathFields });
 }
 
 /** Asks the limits, and then the faults: a fault happens to a request that the provider has let in. */

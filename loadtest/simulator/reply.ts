@@ -1,5 +1,6 @@
 import { type Answer, eventStream } from './dialects/endpoint.ts';
 import type { ErrorReply } from './dialects/error-body.ts';
+import { awsEventStream } from './dialects/event-frames.ts';
 
 /** How a response ends: properly, with a closed or reset connection, or not at all. */
 type Ending = 'end' | 'close' | 'reset' | 'hang';
@@ -8,6 +9,7 @@ type Ending = 'end' | 'close' | 'reset' | 'hang';
 export interface Reply {
   status: number;
   contentType: string;
+  encoding?: 'latin1';
   /** Names and values in turn. */
   headers: string[];
   opening: string;
@@ -23,7 +25,7 @@ export interface Reply {
 }
 
 export function replyWith(answer: Answer, status: number, headers: string[]): Reply {
-  const streamed = answer.contentType === eventStream;
+  const streamed = [eventStream, awsEventStream].includes(answer.contentType);
   return {
     ...answer,
     status,

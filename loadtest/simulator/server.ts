@@ -5,8 +5,10 @@ import { Call, headerOf } from './call.ts';
 import { handleControl } from './control-api.ts';
 import { deliver } from './deliver.ts';
 import { anthropicCountTokens, anthropicMessages } from './dialects/anthropic-messages.ts';
-import type { Endpoint } from './dialects/endpoint.ts';
+import { bedrockConverse } from './dialects/bedrock-converse.ts';
+import type { Endpoint, JsonObject } from './dialects/endpoint.ts';
 import { errorBody } from './dialects/error-body.ts';
+import { geminiCountTokens, geminiEmbed, geminiEmbedMany, geminiGenerate } from './dialects/gemini.ts';
 import { modelList } from './dialects/model-list.ts';
 import { openaiChat } from './dialects/openai-chat.ts';
 import { openaiCompletions } from './dialects/openai-completions.ts';
@@ -30,9 +32,13 @@ const endpoints = new Map(
     openaiResponses,
     anthropicMessages,
     anthropicCountTokens,
+    geminiGenerate,
+    geminiCountTokens,
+    geminiEmbed,
+    geminiEmbedMany,
+    bedrockConverse,
   ].map((endpoint) => [endpoint.path, endpoint]),
 );
-const azurePath = /^\/openai\/deployments\/([^/]+)(\/chat\/completions|\/embeddings)$/;
 
 interface Asked {
   method: string;
@@ -75,7 +81,7 @@ function handleProvider(
   const about = { path: found?.endpoint.path ?? path, generation, bodyHash: crc32(http.body) };
   const call = new Call(simulation, http, about);
   if (found) {
-    handleCall(simulation, found.endpoint, call, found.model);
+    handleCall(simulation, found.endpoint, call, found.fields);
     return;
   }
   const reply = otherReply(call, method, path);
@@ -83,16 +89,50 @@ function handleProvider(
   deliver(simulation.clock, call, reply);
 }
 
-function findEndpoint(path: string): { endpoint: Endpoint; model?: string } | undefined {
-  const endpoint = endpoints.get(path);
-  if (endpoint) return { endpoint };
-  const [, model, operation] = azurePath.exec(path) ?? [];
-  const named = endpoints.get(`/v1${operation}`);
-  return named && model !== undefined ? { endpoint: named, model: decodeURIComponent(model) } : undefined;
+interface Found {
+  endpoint: Endpoint;
+  /** What the path says that other dialects say in the body. */
+  fields: JsonObject;
+}
+
+/** Paths that name a model: where the endpoint stands for which they are, and what else they say. */
+const paths: [pattern: RegExp, found: (last: string) => { path: string; stream?: boolean }][] = [
+  [
+    /^\/openai\/deployments\/([^/]+)\/(chat\/completions|completions|embeddings)$/,
+    (last) => ({ path: `/v1/${last}` }),
+  ],
+  [/^\/v1(?:beta|alpha)?\/models\/([^/:]+):(\w+)$/, geminiMethod],
+  [/^\/v1\/projects\/[^/]+\/locations\/[^/]+\/publishers\/google\/models\/([^/:]+):(\w+)$/, geminiMethod],
+  [
+    /^\/model\/([^/]+)\/(converse|converse-stream)$/,
+    (last) => ({ path: '/model/{model}/converse', stream: last === 'converse-stream' }),
+  ],
+];
+
+function geminiMethod(method: string): { path: string; stream: boolean } {
+  const stream = method === 'streamGenerateContent';
+  return { path: `/v1beta/models/{model}:${stream ? 'generateContent' : method}`, stream };
+}
+
+function findEndpoint(path: string): Found | undefined {
+  // Azure's newer paths hold OpenAI's; a path with a placeholder is none.
+  const endpoint = path.includes('{')
+    ? undefined
+    : endpoints.get(path.replace(/^\/openai\/(v1\/)?(?!deployments)/, '/v1/'));
+  if (endpoint) return { endpoint, fields: {} };
+  for (const [pattern, found] of paths) {
+    const [, model, last] = pattern.exec(path) ?? [];
+    if (model === undefined) continue;
+    const { path: known, ...fields } = found(last!);
+    const named = endpoints.get(known);
+    return named && { endpoint: named, fields: { ...fields, model: decodeURIComponent(model) } };
+  }
+  return undefined;
 }
 
 function otherReply(call: Call, method: string, path: string): Reply {
-  const dialect = headerOf(call.request, 'anthropic-version') ? 'anthropic' : 'openai';
+  const google = path.startsWith('/v1beta/') ? 'gemini' : 'openai';
+  const dialect = headerOf(call.request, 'anthropic-version') ? 'anthropic' : google;
   if (method === 'GET' && path === '/v1/models') {
     return replyText(200, 'application/json', JSON.stringify(modelList(dialect)), []);
   }

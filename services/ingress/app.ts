@@ -41,6 +41,7 @@ import { authenticate } from './plugins/authenticate.ts';
 import { describeApi } from './plugins/describe-api.ts';
 import { limitReceiving } from './plugins/limit-receiving.ts';
 import { openReplies, type ReplyOptions } from './replies/open-replies.ts';
+import { rewriteUrl } from './rewrite-url.ts';
 import { batchRoutes } from './routes/batches.ts';
 import { cacheRoutes } from './routes/cache.ts';
 import { callRoutes } from './routes/calls.ts';
@@ -203,6 +204,7 @@ async function buildHttp(parts: IngressParts, probe: () => Promise<void>): Promi
     childLoggerFactory: (log) => log,
     logController: new LogController({ disableRequestLogging: true }),
     genReqId: () => newId('req'),
+    rewriteUrl: ({ url }) => rewriteUrl(url),
     bodyLimit: http.body_max_bytes,
     requestTimeout: Math.max(http.request_timeout_ms, files.upload_timeout_ms),
     keepAliveTimeout: keepAliveMs,

@@ -128,6 +128,7 @@ export class ServedPool {
       pool: `${this.#queue.id.provider}/${this.#queue.id.pool}`,
       minuteMs: window_seconds * 1_000,
       tier,
+      headers: provider.limit_headers,
       observe: (...observation) => this.#queue.observe(...observation),
       clock,
       metrics: shared.metrics,

@@ -21,7 +21,7 @@ export const errorCatalog = {
   invalid_request: { ...badRequest, sentence: '{reason}' },
   not_translatable: {
     ...badRequest,
-    sentence: '{param} cannot be translated for the provider of this model: {reason}.',
+    sentence: 'The parameter {param} cannot be translated for the provider of this model: {reason}.',
   },
   invalid_header: { ...badRequest, sentence: 'The header {header} is not valid: {reason}.' },
   body_too_large: {
@@ -160,14 +160,14 @@ export const errorCatalog = {
     ...notFound,
     sentence: 'There is no {kind}/{id} here that was made while running.',
   },
-  document_invalid: { ...badRequest, sentence: '{kind}/{id} is not valid: {reason}.' },
+  document_invalid: { ...badRequest, sentence: 'The object {kind}/{id} is not valid: {reason}.' },
   document_too_large: { ...badRequest, status: 413, sentence: 'The document is larger than {limit} bytes.' },
   document_conflict: {
     ...badRequest,
     status: 409,
-    sentence: '{kind}/{id} is in version {version} by now. Read it again.',
+    sentence: 'The object {kind}/{id} is in version {version} by now. Read it again.',
   },
-  document_in_use: { ...badRequest, status: 409, sentence: '{kind}/{id} is needed by {by}.' },
+  document_in_use: { ...badRequest, status: 409, sentence: 'The object {kind}/{id} is needed by {by}.' },
   overlay_full: { ...badRequest, status: 409, sentence: 'There are {limit} documents already; remove some.' },
   idempotency_mismatch: {
     ...badRequest,
@@ -221,16 +221,17 @@ export const errorCatalog = {
     ...notFound,
     sentence: 'There is no {kind}/{id}.',
   },
-  object_exists: { ...badRequest, status: 409, sentence: '{kind}/{id} exists already.' },
+  object_exists: { ...badRequest, status: 409, sentence: 'The object {kind}/{id} exists already.' },
   object_of_file: {
     ...badRequest,
     status: 409,
-    sentence: '{kind}/{id} stands in the configuration file; take it out there.',
+    sentence: 'The object {kind}/{id} stands in the configuration file; take it out there.',
   },
   precondition_failed: {
     ...badRequest,
     status: 412,
-    sentence: '{kind}/{id} is in version {version} by now, not in the one that was named. Read it again.',
+    sentence:
+      'The object {kind}/{id} is in version {version} by now, not in the one that was named. Read it again.',
   },
   queue_full: {
     ...rateLimited,

@@ -1,8 +1,10 @@
 import type { CustomerSettings } from '#config/customer-schema.ts';
+import type { RouteSettings } from '#config/route-schema.ts';
 import type { ProviderSettings, Settings } from '#config/schema.ts';
 import { type Merge, type RefusedDocument, refusal } from './document-verdict.ts';
 import { mergeCustomer } from './merge-customer.ts';
 import { mergeProvider } from './merge-provider.ts';
+import { mergeRoute, withServedTargets } from './merge-routes.ts';
 import {
   fieldOf,
   type OverlayDocument,
@@ -27,6 +29,7 @@ interface Remembered<T> extends Merge<T> {
 const kindsOf = {
   customers: ['customers', 'teams', 'virtual-keys'],
   providers: ['providers', 'credentials', 'pools'],
+  routes: ['routes'],
 } as const satisfies Record<string, readonly OverlayKind[]>;
 
 /** Merges one group of the configuration, each of its entries only when that or its documents have changed. */
@@ -75,6 +78,7 @@ function isSame(left: readonly unknown[] | undefined, right: readonly unknown[])
 export class OverlayMerger {
   readonly #customers = new GroupMerger<CustomerSettings>(kindsOf.customers, mergeCustomer);
   readonly #providers: GroupMerger<ProviderSettings>;
+  readonly #routes = new GroupMerger<RouteSettings>(kindsOf.routes, mergeRoute);
 
   constructor(secrets: OverlaySecrets) {
     this.#providers = new GroupMerger(kindsOf.providers, (...of) => mergeProvider(...of, secrets));
@@ -83,11 +87,19 @@ export class OverlayMerger {
   merge(base: Settings, documents: readonly OverlayDocument[]): MergedSettings {
     const customers = this.#customers.merge(base.customers, documents);
     const providers = this.#providers.merge(base.providers, documents);
-    const settings = { ...base, customers: customers.merged, providers: providers.merged };
+    const routes = this.#routes.merge(base.routes, documents);
+    const served = withServedTargets(base.routes, routes.merged, providers.merged, documents);
+    const settings = {
+      ...base,
+      customers: customers.merged,
+      providers: providers.merged,
+      routes: served.routes,
+    };
     const unknown = documents
       .filter(({ kind }) => !overlayKinds.includes(kind))
       .map((each) => refusal(each, 'this release does not know its kind'));
-    return { settings, refused: [...customers.refused, ...providers.refused, ...unknown] };
+    const refused = [customers, providers, routes, served].flatMap((group) => group.refused);
+    return { settings, refused: [...refused, ...unknown] };
   }
 }
 

@@ -6,6 +6,7 @@ export const overlayKinds = [
   'providers',
   'credentials',
   'pools',
+  'routes',
 ] as const;
 export type OverlayKind = (typeof overlayKinds)[number];
 

@@ -47,6 +47,8 @@ export async function startTracing(
     ignoreIncomingRequestHook: (request) => quietPaths.includes(request.url ?? ''),
     // Spans around provider requests are our own; a provider is never sent trace headers.
     disableOutgoingRequestInstrumentation: true,
+    // Google's SDKs may put the key into the query, pages put their ticket there.
+    redactedQueryParamsServer: ['key', 'ticket'],
   });
   // Without `metricReaders` the SDK would also send metrics, which prom-client already does.
   const sdk = new NodeSDK({ serviceName, metricReaders: [], instrumentations: [http] });

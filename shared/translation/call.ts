@@ -23,10 +23,10 @@ export interface ReadCall {
   dropped: Set<string>;
   /** The caller's word for each option that some providers lack. */
   names: Partial<Record<keyof CallOptions, string>>;
-  /** False: the model must call at most one tool at a time. */
-  parallelTools?: boolean;
-  /** Whom the provider may hold responsible. */
-  user?: string;
+  /** The parameter by which the caller wants at most one tool called at a time. */
+  oneTool?: string;
+  /** Whom the provider may hold responsible, and the parameter that says so. */
+  user?: { id: string; param: string };
 }
 
 /** The name of the tool that each call named so far asked for; answers of tools name only the call. */

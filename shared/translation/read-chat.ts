@@ -31,8 +31,7 @@ export function readChat(body: Fields): ReadCall {
   readOpenaiTools(body, call, (tool) => tool.function);
   readToolChoice(body, call, (choice) => choice.function);
   if (typeof body.reasoning_effort === 'string') readEffort(body.reasoning_effort, 'reasoning_effort', call);
-  const user = body.safety_identifier ?? body.user;
-  if (typeof user === 'string') call.user = user;
+  readUser(body, call);
   return call;
 }
 
@@ -42,6 +41,13 @@ export function readStop(stop: unknown, call: ReadCall): void {
   const sequences = typeof stop === 'string' ? [stop] : textsAt(stop, 'stop');
   if (sequences.length > 0) call.options.stopSequences = sequences;
   call.names.stopSequences = 'stop';
+}
+
+/** Whom OpenAI's callers name: the later name of the parameter goes first. */
+export function readUser(body: Fields, call: ReadCall): void {
+  const param = typeof body.safety_identifier === 'string' ? 'safety_identifier' : 'user';
+  const id = body[param];
+  if (typeof id === 'string') call.user = { id, param };
 }
 
 function readResponseFormat(format: unknown): CallOptions['responseFormat'] {

@@ -1,7 +1,7 @@
 import type { ReadCall } from './call.ts';
 import { type Fields, malformed, untranslatable } from './fields.ts';
 import { applyParameters, emptyCall, parametersOf } from './parameters.ts';
-import { readStop } from './read-chat.ts';
+import { readStop, readUser } from './read-chat.ts';
 
 /** Takes an OpenAI completion out of its dialect: its prompt is what a user says. @throws SluiceError not_translatable, invalid_request */
 export function readCompletion(body: Fields): ReadCall {
@@ -9,7 +9,7 @@ export function readCompletion(body: Fields): ReadCall {
   applyParameters(parametersOf['/v1/completions'], body, call);
   call.options.prompt = [{ role: 'user', content: [{ type: 'text', text: promptOf(body.prompt) }] }];
   readStop(body.stop, call);
-  if (typeof body.user === 'string') call.user = body.user;
+  readUser(body, call);
   return call;
 }
 

@@ -29,7 +29,8 @@ export function readMessages(body: Fields): ReadCall {
     options.stopSequences = textsAt(body.stop_sequences, 'stop_sequences');
   readTools(body, call);
   readThinking(body, call);
-  if (isObject(body.metadata) && typeof body.metadata.user_id === 'string') call.user = body.metadata.user_id;
+  const { user_id: id } = isObject(body.metadata) ? body.metadata : {};
+  if (typeof id === 'string') call.user = { id, param: 'metadata.user_id' };
   return call;
 }
 
@@ -169,7 +170,7 @@ function readTools(body: Fields, call: ReadCall): void {
   call.options.tools = tools;
   if (body.tool_choice === undefined || body.tool_choice === null) return;
   const choice = objectAt(body.tool_choice, 'tool_choice');
-  if (choice.disable_parallel_tool_use === true) call.parallelTools = false;
+  if (choice.disable_parallel_tool_use === true) call.oneTool = 'tool_choice.disable_parallel_tool_use';
   if (choice.type === 'tool')
     call.options.toolChoice = { type: 'tool', toolName: textAt(choice.name, 'tool_choice.name') };
   else if (choice.type === 'any') call.options.toolChoice = { type: 'required' };

@@ -11,7 +11,7 @@ import {
 } from './fields.ts';
 import { fileOfUrl } from './media.ts';
 import { applyParameters, emptyCall, parametersOf } from './parameters.ts';
-import { schemaFormat } from './read-chat.ts';
+import { readUser, schemaFormat } from './read-chat.ts';
 import { readEffort, readOpenaiTools, readToolChoice } from './read-tools.ts';
 import { readSealed } from './sealed.ts';
 
@@ -28,8 +28,7 @@ export function readResponse(body: Fields): ReadCall {
   readToolChoice(body, call, (choice) => choice);
   if (isObject(body.reasoning) && typeof body.reasoning.effort === 'string')
     readEffort(body.reasoning.effort, 'reasoning.effort', call);
-  const user = body.safety_identifier ?? body.user;
-  if (typeof user === 'string') call.user = user;
+  readUser(body, call);
   return call;
 }
 

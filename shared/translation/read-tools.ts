@@ -29,7 +29,7 @@ export function readOpenaiTools(body: Fields, call: ReadCall, definition: (tool:
     return defined.strict === true ? { ...read, strict: true } : read;
   });
   if (tools.length > 0) call.options.tools = tools;
-  if (body.parallel_tool_calls === false) call.parallelTools = false;
+  if (body.parallel_tool_calls === false && tools.length > 0) call.oneTool = 'parallel_tool_calls';
 }
 
 /** OpenAI's choice of tool; `definition` finds the part that names one. */

@@ -11,6 +11,8 @@ interface Target {
   /** JSON without a schema is asked for in words. */
   jsonInWords: boolean;
   temperatureMax: number;
+  /** Whether it can be told who asks, and that one tool is to be called at a time (Bedrock: of Claude). */
+  knows: { user: boolean; oneTool: boolean };
   /** Thinking goes on through calls of tools only with what was thought before them. */
   thinksFromTheStart: boolean;
   /** Kinds of files, by the first part of their type; `url`: also by address. */
@@ -27,6 +29,7 @@ const targets = {
     lacks: ['topK'],
     systemFirst: false,
     jsonInWords: false,
+    knows: { user: true, oneTool: true },
     temperatureMax: 2,
     thinksFromTheStart: false,
     takes: (type, byUrl) => isImage(type) || (type === 'application/pdf' && !byUrl),
@@ -36,6 +39,7 @@ const targets = {
     lacks: ['presencePenalty', 'frequencyPenalty', 'seed'],
     systemFirst: true,
     jsonInWords: true,
+    knows: { user: true, oneTool: true },
     temperatureMax: 1,
     thinksFromTheStart: true,
     takes: (type) => isImage(type) || anthropicFiles.includes(type),
@@ -45,6 +49,7 @@ const targets = {
     lacks: [],
     systemFirst: true,
     jsonInWords: false,
+    knows: { user: false, oneTool: false },
     temperatureMax: 2,
     thinksFromTheStart: false,
     takes: () => true,
@@ -55,6 +60,7 @@ const targets = {
     lacks: ['presencePenalty', 'frequencyPenalty', 'seed'],
     systemFirst: true,
     jsonInWords: true,
+    knows: { user: false, oneTool: true },
     temperatureMax: 1,
     thinksFromTheStart: true,
     // Converse takes bytes or a place in S3, and nothing is fetched on behalf of a caller.
@@ -82,6 +88,8 @@ export function fitTo(dialect: keyof typeof targets, call: ReadCall, maxTokensDe
   if (target.systemFirst) options.prompt = withSystemFirst(options.prompt);
   options.prompt = withToolTurns(options.prompt);
   for (const file of filesOf(options.prompt)) refuseFile(file, target, dialect);
+  if (call.user && !target.knows.user) call.dropped.add(call.user.param);
+  if (call.oneTool && !target.knows.oneTool) call.dropped.add(call.oneTool);
   options.providerOptions = providerOptionsOf(call);
 }
 
@@ -146,21 +154,20 @@ function refuseFile({ mediaType, data }: AnyFile, target: Target, dialect: strin
   throw untranslatable('messages', `a ${dialect} provider takes no ${mediaType} ${form}`.trim());
 }
 
-function providerOptionsOf({ parallelTools, user }: ReadCall): CallOptions['providerOptions'] {
-  const oneTool = parallelTools === false;
+function providerOptionsOf({ oneTool, user }: ReadCall): CallOptions['providerOptions'] {
   return {
     openai: {
       strictJsonSchema: true,
-      ...(user === undefined ? {} : { user }),
+      ...(user ? { user: user.id } : {}),
       ...(oneTool ? { parallelToolCalls: false } : {}),
     },
     compatible: {
-      ...(user === undefined ? {} : { user }),
+      ...(user ? { user: user.id } : {}),
       ...(oneTool ? { parallel_tool_calls: false } : {}),
     },
     anthropic: {
       toolStreaming: false,
-      ...(user === undefined ? {} : { metadata: { userId: user } }),
+      ...(user ? { metadata: { userId: user.id } } : {}),
       ...(oneTool ? { disableParallelToolUse: true } : {}),
     },
   };

@@ -15,6 +15,12 @@ const confined: Record<string, { from: string[]; typesFrom: string[] }> = {
   ioredis: { from: ['shared/redis/', 'shared/queue/'], typesFrom: [] },
   bullmq: { from: ['shared/redis/', 'shared/queue/'], typesFrom: ['shared/telemetry/'] },
   '@aws-sdk/client-s3': { from: ['shared/blobs/'], typesFrom: [] },
+  'google-auth-library': { from: ['services/worker/http/'], typesFrom: [] },
+  '@smithy/signature-v4': { from: ['services/worker/providers/bedrock/'], typesFrom: [] },
+  '@smithy/eventstream-codec': {
+    from: ['services/worker/providers/bedrock/', 'services/worker/translate/'],
+    typesFrom: [],
+  },
   undici: { from: ['services/worker/http/', 'services/webhook/'], typesFrom: [] },
 };
 for (const name of ['openai', 'openai-compatible', 'anthropic', 'google', 'amazon-bedrock'])

@@ -48,7 +48,7 @@ describe('mistakes', () => {
 
   test('a missing group names the file, a missing field the line of its group', () => {
     expect(mistakesOf(customers)).toEqual([expect.stringMatching(/^file:1: providers: /)]);
-    expect(mistakesOf(`providers:\n  openai: { dialect: openai }\n${customers}`)).toEqual([
+    expect(mistakesOf(`providers:\n  openai: { dialect: azure }\n${customers}`)).toEqual([
       expect.stringMatching(/^file:2: providers\.openai\.base_url: /),
       expect.stringMatching(/^file:2: providers\.openai\.credentials: /),
       expect.stringMatching(/^file:2: providers\.openai\.pools: /),
@@ -185,7 +185,7 @@ describe('environment', () => {
 
 test('the configuration that is shipped runs with no environment at all', () => {
   const settings = loadSettings({});
-  expect(Object.keys(settings.providers)).toEqual(['openai', 'anthropic']);
+  expect(Object.keys(settings.providers)).toEqual(['openai', 'anthropic', 'gemini']);
   expect(Object.values(settings.providers).flatMap(({ credentials }) => credentials)).toEqual([]);
   expect(settings.http.port).toBe(8080);
 });

@@ -83,7 +83,7 @@ test('schemas that never end are not judged, and keep nobody waiting', async () 
     anyOf: Array.from({ length: 4 }, () => ({ properties: { a: { $ref: '#/$defs/x' } } })),
   };
   const endless = { $defs: { x: branch }, ...branch };
-  const deep = '{"a":'.repeat(20) + '1' + '}'.repeat(20);
+  const deep = `${'{"a":'.repeat(20)}1${'}'.repeat(20)}`;
   system.misbehave(modelA, 'endless', answer(deep));
   const poisoned = { response_format: { type: 'json_schema', json_schema: { name: 's', schema: endless } } };
   expect(await system.call('judged', 'endless', poisoned)).toMatchObject({ status: 200, attempts: 1 });

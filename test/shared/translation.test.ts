@@ -55,6 +55,13 @@ describe('a parameter without a word in the other dialect', () => {
     expect(refusalOf(chat, { ...user, ...change })).toEqual({ dropped });
   });
 
+  test('who asks, and one tool at a time, are named where the provider cannot be told', () => {
+    const tools = [{ type: 'function', function: { name: 'f' } }];
+    const body = { ...user, tools, user: 'u', parallel_tool_calls: false };
+    expect(refusalOf(chat, body, 'gemini')).toEqual({ dropped: ['parallel_tool_calls', 'user'] });
+    expect(refusalOf(chat, body)).toEqual({ dropped: [] });
+  });
+
   test('Bedrock takes a picture inline, and not by its URL', () => {
     const picture = (url: string) => ({
       messages: [{ role: 'user', content: [{ type: 'image_url', image_url: { url } }] }],

@@ -2,6 +2,8 @@ import type { Redis } from 'ioredis';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { EndpointStore } from '#shared/deliveries/endpoint-store.ts';
 import { writeKeys } from '#shared/deliveries/signing-keys.ts';
+import { OverlayEditor } from '#shared/overlay/overlay-editor.ts';
+import { OverlayStore } from '#shared/overlay/overlay-store.ts';
 import { keys } from '#shared/redis/keys.ts';
 import { createSecretBox } from '#shared/secrets/secret-box.ts';
 import { dumpRedis } from '../harness/dump-redis.ts';
@@ -39,6 +41,16 @@ async function delivered(headers: Record<string, string> = {}): Promise<void> {
   await until('a message comes', () => receiver.received.length > before);
 }
 
+const storedKey = 'sk-provider-key-that-is-stored';
+
+/** A provider key that is put in while Sluice runs, and put right once. */
+async function storeCredential(): Promise<void> {
+  const store = new OverlayStore({ redis, settings: sluice.settings.overlay });
+  const editor = new OverlayEditor(store, () => sluice.settings, createSecretBox([testSecretKey]));
+  const change = { kind: 'credentials', id: 'openai/second', who: 'root' } as const;
+  for (const weight of [1, 2]) await editor.put(change, { api_key: storedKey, weight });
+}
+
 /** Puts the keys of an endpoint back as an installation without encryption had them. */
 async function makePlain(id: string): Promise<string> {
   const plain = writeKeys(endpoints.openKeys(tenant, id, await stored(id)));
@@ -51,15 +63,17 @@ test('no secret stands in Redis or in the metrics in plain, after calls, rotatio
   await delivered();
   await sluice.post(`/v1/webhook-endpoints/${id}/rotate-secret`, {});
   await delivered({ 'x-sluice-webhook': receiver.url });
+  await storeCredential();
   const secrets = [...(await secretsOf(id)), ...(await secretsOf('default'))];
   expect(secrets).toContain(secret.replace('whsec_', ''));
   expect(secrets).toHaveLength(6);
   const found = await dumpRedis(redis);
   expect(found.size).toBeGreaterThan(8);
+  expect(found.get(keys.overlayDocuments())).toContain('credentials/openai/second');
   found.set('metrics', await sluice.metrics.registry.metrics());
   const inHex = secrets.map((each) => Buffer.from(each, 'base64').toString('hex'));
   const credentials = Object.values(sluice.settings.providers).flatMap((provider) => provider.credentials);
-  const others = [testKey, testSecretKey, ...credentials.map(({ api_key }) => api_key)];
+  const others = [testKey, testSecretKey, storedKey, ...credentials.map(({ api_key }) => api_key)];
   for (const [key, text] of found)
     for (const each of [...secrets, ...inHex, ...others]) expect(key + text, key).not.toContain(each);
 });

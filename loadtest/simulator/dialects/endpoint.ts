@@ -1,4 +1,4 @@
-export type Dialect = 'openai' | 'anthropic';
+export type Dialect = 'openai' | 'anthropic' | 'gemini' | 'bedrock';
 export type JsonObject = Record<string, unknown>;
 
 /** A valid request, as far as the simulator cares. */
@@ -35,6 +35,8 @@ export interface Generation {
 /** A body as it goes out: at once, or opening, a piece per token, closing. */
 export interface Answer {
   contentType: string;
+  /** Set where the texts stand for bytes, one character each. */
+  encoding?: 'latin1';
   opening: string;
   pieces: readonly string[];
   closing: string;
@@ -46,6 +48,7 @@ export interface Answer {
 export type UsageFilter = (usage: JsonObject) => unknown;
 
 export interface Endpoint {
+  /** `{model}` where the path names the model; model and streaming then stand in the body that is read. */
   path: string;
   dialect: Dialect;
   /** Whether limits, faults and windows see it. */

@@ -34,6 +34,34 @@ const openaiCodes: Record<number, string> = {
   503: 'server_is_overloaded',
 };
 
+const googleStatuses: Record<number, string> = {
+  400: 'INVALID_ARGUMENT',
+  401: 'UNAUTHENTICATED',
+  403: 'PERMISSION_DENIED',
+  404: 'NOT_FOUND',
+  429: 'RESOURCE_EXHAUSTED',
+  503: 'UNAVAILABLE',
+  504: 'DEADLINE_EXCEEDED',
+};
+const awsTypes: Record<number, string> = {
+  400: 'ValidationException',
+  403: 'AccessDeniedException',
+  404: 'ResourceNotFoundException',
+  408: 'ModelTimeoutException',
+  424: 'ModelErrorException',
+  429: 'ThrottlingException',
+  500: 'InternalServerException',
+  503: 'ServiceUnavailableException',
+};
+
+export function googleError(code: number, message: string, details?: unknown[]): unknown {
+  const status = googleStatuses[code] ?? (code < 500 ? 'INVALID_ARGUMENT' : 'INTERNAL');
+  return { error: { code, message, status, ...(details ? { details } : {}) } };
+}
+
+/** What AWS names in `x-amzn-errortype`. */
+export const awsErrorType = (status: number) => awsTypes[status] ?? 'InternalServerException';
+
 export function openaiError(
   message: string,
   type: string,
@@ -50,6 +78,8 @@ export function anthropicError(message: string, type: string, requestId: string,
 
 /** The body with which `dialect` reports `status`. */
 export function errorBody(dialect: Dialect, status: number, message: string, requestId: string): unknown {
+  if (dialect === 'gemini') return googleError(status, message);
+  if (dialect === 'bedrock') return { message };
   const fallback = status >= 500 ? undefined : 'invalid_request_error';
   if (dialect === 'anthropic') {
     return anthropicError(message, anthropicTypes[status] ?? fallback ?? 'api_error', requestId);
@@ -62,6 +92,10 @@ export function unauthorized(dialect: Dialect, key: string | undefined, requestI
     const message = key === undefined ? 'x-api-key header is required' : 'invalid x-api-key';
     return { status: 401, body: anthropicError(message, 'authentication_error', requestId) };
   }
+  if (dialect === 'gemini')
+    return { status: 400, body: googleError(400, 'API key not valid. Please pass a valid API key.') };
+  if (dialect === 'bedrock')
+    return { status: 403, body: { message: 'The security token included in the request is invalid.' } };
   const message =
     key === undefined
       ? "You didn't provide an API key. You need to provide your API key in an Authorization header using Bearer auth (i.e. Authorization: Bearer YOUR_KEY)."
@@ -74,6 +108,12 @@ export function unknownModel(dialect: Dialect, model: string, requestId: string)
   if (dialect === 'anthropic') {
     return { status: 404, body: anthropicError(`model: ${model}`, 'not_found_error', requestId) };
   }
+  if (dialect === 'gemini') {
+    const text = `models/${model} is not found for API version v1beta, or is not supported for generateContent.`;
+    return { status: 404, body: googleError(404, text) };
+  }
+  if (dialect === 'bedrock')
+    return { status: 404, body: { message: `Could not resolve the foundation model from ${model}.` } };
   const message = `The model \`${model}\` does not exist or you do not have access to it.`;
   return { status: 404, body: openaiError(message, 'invalid_request_error', 'model_not_found') };
 }
@@ -84,6 +124,8 @@ export function invalidRequest(
   param: string | null,
   requestId: string,
 ): ErrorReply {
+  if (dialect === 'gemini' || dialect === 'bedrock')
+    return { status: 400, body: errorBody(dialect, 400, message, requestId) };
   const type = 'invalid_request_error';
   const body =
     dialect === 'anthropic'

@@ -5,7 +5,7 @@ const anthropicModels = ['claude-opus-5-5', 'claude-sonnet-5', 'claude-haiku-5-5
 
 /** `GET /v1/models`: a few names; any other name that does not start with `no-such` works as well. */
 export function modelList(dialect: Dialect): unknown {
-  if (dialect === 'openai') {
+  if (dialect !== 'anthropic') {
     const data = openaiModels.map((id) => ({
       id,
       object: 'model',

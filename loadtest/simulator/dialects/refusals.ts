@@ -2,11 +2,21 @@ import type { Refusal } from '../limits/limit-book.ts';
 import type { LimitConfig } from '../limits/limits-schema.ts';
 import { goDuration, retryAfterSeconds } from './durations.ts';
 import type { Dialect } from './endpoint.ts';
-import { anthropicError, type ErrorReply, errorBody, openaiError, type RefusalKind } from './error-body.ts';
+import {
+  anthropicError,
+  type ErrorReply,
+  errorBody,
+  googleError,
+  openaiError,
+  type RefusalKind,
+} from './error-body.ts';
 
 const dayMs = 86_400_000;
 const learnMore = 'Visit https://platform.openai.com/account/rate-limits to learn more.';
 const reduceTokens = 'The input or output tokens must be reduced in order to run successfully.';
+
+/** Those that send no Retry-After. */
+const silent = ['mistral', 'none', 'gemini', 'bedrock'];
 
 interface RefusedCall {
   dialect: Dialect;
@@ -18,9 +28,9 @@ interface RefusedCall {
 /** The refusal as that provider words it, with Retry-After where it sends one. */
 export function refusalReply(refusal: Refusal, call: RefusedCall): ErrorReply & { headers: string[] } {
   const { config: scope } = refusal.limit.scope;
-  const style = call.dialect === 'anthropic' ? 'anthropic' : scope.headerDialect;
+  const style = call.dialect === 'openai' ? scope.headerDialect : call.dialect;
   const timed = Number.isFinite(refusal.waitMs);
-  const sendsRetryAfter = scope.retryAfter ?? (style !== 'mistral' && style !== 'none');
+  const sendsRetryAfter = scope.retryAfter ?? !silent.includes(style);
   const headers = timed && sendsRetryAfter ? ['retry-after', String(retryAfterSeconds(refusal.waitMs))] : [];
   if (timed && style === 'azure') headers.push('retry-after-ms', String(Math.ceil(refusal.waitMs)));
   return { ...bodyOf(style, refusal, call), headers };
@@ -31,6 +41,14 @@ function bodyOf(style: string, refusal: Refusal, call: RefusedCall): ErrorReply 
   switch (style) {
     case 'anthropic':
       return { status: 429, body: anthropicQuota(refusal, call.requestId) };
+    case 'gemini':
+      return oversize
+        ? { status: 400, body: googleError(400, 'The input token count exceeds the maximum.') }
+        : { status: 429, body: googleQuota(refusal, call) };
+    case 'bedrock':
+      return oversize
+        ? { status: 400, body: { message: 'Input is too long for requested model.' } }
+        : { status: 429, body: { message: awsWords(refusal.limit.config.dimension) } };
     case 'azure':
       return { status: 429, body: azureQuota(refusal) };
     case 'mistral':
@@ -82,6 +100,30 @@ function azureQuota(refusal: Refusal): unknown {
   return { error: { code: '429', message } };
 }
 
+const awsWords = (dimension: LimitConfig['dimension']) =>
+  dimension === 'requests' || dimension === 'concurrency'
+    ? 'Your request rate is too high. Reduce the frequency of requests.'
+    : 'Too many tokens, please wait before trying again.';
+
+function googleQuota({ limit, waitMs }: Refusal, { model }: { model: string }): unknown {
+  const { dimension, windowMs } = limit.config;
+  const requests = dimension === 'requests';
+  const period = windowMs === dayMs ? 'PerDay' : 'PerMinute';
+  const violation = {
+    quotaMetric: `generativelanguage.googleapis.com/generate_content_${requests ? 'requests' : 'input_token_count'}`,
+    quotaId: requests
+      ? `GenerateRequests${period}PerProjectPerModel`
+      : `GenerateContentInputTokensPerModel${period}`,
+    quotaDimensions: { location: 'global', model },
+    quotaValue: String(limit.meter.limit),
+  };
+  const seconds = Number.isFinite(waitMs) ? Math.ceil(waitMs) / 1_000 : 1;
+  return googleError(429, 'You exceeded your current quota, please check your plan and billing details.', [
+    { '@type': 'type.googleapis.com/google.rpc.QuotaFailure', violations: [violation] },
+    { '@type': 'type.googleapis.com/google.rpc.RetryInfo', retryDelay: `${seconds}s` },
+  ]);
+}
+
 function anthropicQuota(refusal: Refusal, requestId: string): unknown {
   const { config, meter } = refusal.limit;
   const message =
@@ -126,10 +168,30 @@ export function refusalOfKind(
     retryAfterMs: number | undefined;
   },
 ): ErrorReply {
-  return call.dialect === 'anthropic' ? anthropicKind(kind, call) : openaiKind(kind, call);
+  if (call.dialect === 'anthropic') return anthropicKind(kind, call);
+  if (call.dialect === 'openai') return openaiKind(kind, call);
+  return plainKind(kind, call);
 }
 
 type KindCall = Parameters<typeof refusalOfKind>[1];
+
+/** Gemini and Bedrock tell few kinds apart. */
+function plainKind(kind: RefusalKind, { dialect, status, retryAfterMs, requestId }: KindCall): ErrorReply {
+  const statuses: Partial<Record<RefusalKind, number>> = { capacity: 503, oversize: 400, billing: 402 };
+  const code = status ?? statuses[kind] ?? 429;
+  if (dialect === 'gemini' && code === 429) {
+    const delay = {
+      '@type': 'type.googleapis.com/google.rpc.RetryInfo',
+      retryDelay: `${(retryAfterMs ?? 1_000) / 1_000}s`,
+    };
+    return {
+      status: code,
+      body: googleError(code, 'Resource has been exhausted (e.g. check quota).', [delay]),
+    };
+  }
+  const words = code === 429 ? 'Too many tokens, please wait before trying again.' : `Refused: ${kind}.`;
+  return { status: code, body: errorBody(dialect, code, words, requestId) };
+}
 
 function openaiKind(kind: RefusalKind, call: KindCall): ErrorReply {
   const { model, status = 429, retryAfterMs = 1000, requestId } = call;

@@ -1,5 +1,6 @@
 import type { Dialect } from '../dialects/endpoint.ts';
 import { errorBody } from '../dialects/error-body.ts';
+import { eventFrame } from '../dialects/event-frames.ts';
 import { refusalOfKind } from '../dialects/refusals.ts';
 import { type Reply, replyError, replyText } from '../reply.ts';
 import type { Fault } from './fault-schema.ts';
@@ -89,8 +90,13 @@ function withStreamError(reply: Reply, pieces: number, call: FaultedCall): Reply
   );
   const data = `data: ${JSON.stringify(body)}\n\n`;
   const kept = reply.pieces.slice(0, pieces);
-  const closing = call.dialect === 'anthropic' ? `event: error\n${data}` : data;
-  return { ...reply, pieces: kept, closing, outputTokens: kept.length };
+  const closings: Record<Dialect, string> = {
+    openai: data,
+    gemini: data,
+    anthropic: `event: error\n${data}`,
+    bedrock: eventFrame('internalServerException', body, 'exception'),
+  };
+  return { ...reply, pieces: kept, closing: closings[call.dialect], outputTokens: kept.length };
 }
 
 function cutAfterBytes(reply: Reply, bytes: number): Reply {
@@ -98,8 +104,8 @@ function cutAfterBytes(reply: Reply, bytes: number): Reply {
   let left = bytes;
   for (const chunk of [reply.opening, ...reply.pieces, reply.closing]) {
     if (left <= 0) break;
-    const part = Buffer.from(chunk).subarray(0, left);
-    kept.push(part.toString());
+    const part = Buffer.from(chunk, reply.encoding ?? 'utf8').subarray(0, left);
+    kept.push(part.toString(reply.encoding ?? 'utf8'));
     left -= part.length;
   }
   const [opening = '', ...pieces] = kept;

@@ -53,13 +53,14 @@ const readers: Record<OverlayKind, (settings: Settings, id: string) => Fields | 
     return found && showDocument('credentials', without(found, 'id'));
   },
   pools: ({ providers }, id) => own(own(providers, ownerOf(id))?.pools ?? {}, partOf(id)),
+  routes: ({ routes }, id) => own(routes, id),
 };
 
 export const settingsOf = (kind: OverlayKind, settings: Settings, id: string): Fields | undefined =>
   readers[kind](settings, id);
 
 /** Ids of all things of a kind, in their order. */
-export function idsOf(kind: OverlayKind, { customers, providers }: Settings): string[] {
+export function idsOf(kind: OverlayKind, { customers, providers, routes }: Settings): string[] {
   const below = <T>(owners: Record<string, T>, parts: (owner: T) => string[]) =>
     Object.entries(owners).flatMap(([name, owner]) => parts(owner).map((part) => `${name}/${part}`));
   const lists: Record<OverlayKind, () => string[]> = {
@@ -69,6 +70,7 @@ export function idsOf(kind: OverlayKind, { customers, providers }: Settings): st
     providers: () => Object.keys(providers),
     credentials: () => below(providers, ({ credentials }) => credentials.map(({ id }) => id)),
     pools: () => below(providers, ({ pools }) => Object.keys(pools)),
+    routes: () => Object.keys(routes),
   };
   return lists[kind]().toSorted();
 }

@@ -16,6 +16,7 @@ export const ownerOfKind = {
   providers: undefined,
   credentials: 'provider',
   pools: 'provider',
+  routes: undefined,
 } as const satisfies Record<OverlayKind, 'customer' | 'provider' | undefined>;
 
 const pageMax = 1_000;

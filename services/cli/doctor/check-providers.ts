@@ -24,6 +24,14 @@ function modelsRequest(
   const base = base_url.replace(/\/+$/, '');
   if (dialect === 'anthropic')
     return [`${base}/v1/models`, { 'x-api-key': key, 'anthropic-version': '2023-06-01' }];
+  if (dialect === 'gemini') return [`${base}/v1beta/models`, { 'x-goog-api-key': key }];
+  if (dialect === 'azure')
+    return [
+      `${base.replace(/\/openai(\/v1)?$/, '')}/openai/models?api-version=2024-10-21`,
+      { 'api-key': key },
+    ];
+  // Vertex AI and Bedrock list nothing without a token or a signature; that they answer is enough.
+  if (dialect !== 'openai') return [base, {}];
   return [`${base}/models`, { authorization: `Bearer ${key}` }];
 }
 
@@ -43,7 +51,8 @@ async function checkCredential(
     });
     await body?.cancel();
     const took = `${provider.base_url} answered in ${Math.round(clock.monotonicMs() - startedMs)} ms`;
-    if (status === 401 || status === 403)
+    const isChecked = Object.keys(headers).length > 0;
+    if (isChecked && (status === 401 || status === 403))
       return fail(
         name,
         `the provider refuses the key (${status})`,

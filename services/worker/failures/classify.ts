@@ -1,3 +1,4 @@
+import { googleQuotas } from './google-quotas.ts';
 import { retryAfterMs } from './retry-after.ts';
 
 /**
@@ -39,12 +40,18 @@ interface ErrorParts {
   code: string;
   message: string;
   detailCode: string;
+  /** The limits that a Google error names. */
+  quotaIds: string[];
+  /** The kind of an AWS error. */
+  awsType: string;
+  /** What the model behind an AWS error answered. */
+  originalStatus: number | undefined;
 }
 
 const text = (value: unknown) =>
   typeof value === 'string' || typeof value === 'number' ? String(value) : '';
 
-function partsOf(body: Record<string, unknown> | undefined): ErrorParts {
+function partsOf({ body, headers }: FailedResponse): ErrorParts {
   const error = (
     typeof body?.error === 'object' && body.error !== null ? body.error : (body ?? {})
   ) as Record<string, unknown>;
@@ -56,6 +63,10 @@ function partsOf(body: Record<string, unknown> | undefined): ErrorParts {
     code: text(error.code),
     message: text(error.message),
     detailCode: text(details.error_code),
+    quotaIds: googleQuotas(body),
+    // Some names are followed by a colon and where they are described, others begin with where they are defined.
+    awsType: (headers['x-amzn-errortype'] ?? text(body?.__type)).replace(/:.*$/, '').replace(/^.*#/, ''),
+    originalStatus: typeof body?.originalStatusCode === 'number' ? body.originalStatusCode : undefined,
   };
 }
 
@@ -71,6 +82,9 @@ const spendLimit = /^You have reached your (specified )?(workspace )?API usage l
 const retryableStatuses = new Set([408, 409, 500, 502, 503, 504, 529]);
 
 function classOf429(error: ErrorParts): FailureClass {
+  if (error.awsType === 'ModelNotReadyException') return 'capacity';
+  // What AWS calls too many tokens is a rate, and what it calls account quotas too.
+  if (error.awsType === 'throttlingException' || error.awsType === 'ThrottlingException') return 'quota';
   if (
     error.type === 'insufficient_quota' ||
     billingCodes.has(error.code) ||
@@ -83,13 +97,19 @@ function classOf429(error: ErrorParts): FailureClass {
     return 'ramp';
   if (error.code === 'queue_exceeded' || /high demand|Resource Unavailable/i.test(error.message))
     return 'capacity';
+  // Vertex AI shares what it has among all customers: a refusal that names no quota is a want of machines.
+  if (error.code === '429' && /error-code-429/.test(error.message) && error.quotaIds.length === 0)
+    return 'capacity';
+  // Cohere's trial keys end with the month, which no wait helps with.
+  if (/API calls \/ month/i.test(error.message)) return 'billing';
   if (/concurren/i.test(`${error.code} ${error.message}`)) return 'concurrency';
   return 'quota';
 }
 
-function classOf(status: number, error: ErrorParts, awsType: string | undefined): FailureClass {
-  if (status === 429 && awsType?.startsWith('ModelNotReadyException')) return 'capacity';
+function classOf(status: number, error: ErrorParts): FailureClass {
   if (status === 429) return classOf429(error);
+  // The model behind Bedrock failed: its own status tells whether the request was at fault.
+  if (status === 424) return classOfModelError(error);
   // A spend limit that its owner set is a 400 at Anthropic.
   if (status === 402 || (status === 400 && spendLimit.test(error.message))) return 'billing';
   if (status === 413) return 'oversize';
@@ -97,13 +117,23 @@ function classOf(status: number, error: ErrorParts, awsType: string | undefined)
   return retryableStatuses.has(status) ? 'server' : 'rejected';
 }
 
+function classOfModelError({ awsType, originalStatus }: ErrorParts): FailureClass {
+  if (!/^modelStreamErrorException$|^ModelErrorException$/i.test(awsType)) return 'rejected';
+  const isOurs =
+    originalStatus !== undefined &&
+    originalStatus >= 400 &&
+    originalStatus < 500 &&
+    ![408, 429].includes(originalStatus);
+  return isOurs ? 'rejected' : 'server';
+}
+
 const neverRetried = new Set<FailureClass>(['billing', 'oversize', 'rejected']);
 const notAttempts = new Set<FailureClass>(['quota', 'ramp', 'concurrency']);
 
 /** Says what an answer other than 2xx means (sources: the error tables of the providers' own documentation). */
 export function classifyFailure(response: FailedResponse): ProviderFailure {
-  const error = partsOf(response.body);
-  const failure = classOf(response.status, error, response.headers['x-amzn-errortype']);
+  const error = partsOf(response);
+  const failure = classOf(response.status, error);
   return {
     class: failure,
     retryable: !neverRetried.has(failure),

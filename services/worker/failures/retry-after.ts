@@ -1,3 +1,5 @@
+import { googleDetails, googleQuotas, untilPacificMidnightMs } from './google-quotas.ts';
+
 const unitMs: Record<string, number> = { h: 3_600_000, m: 60_000, s: 1_000, ms: 1 };
 
 /** A Go duration such as `1m2.7s` or `20ms`, in milliseconds, rounded up; undefined when it is none. */
@@ -17,14 +19,20 @@ function fromHeader(value: string | undefined, nowMs: number): number | undefine
   return Number.isNaN(dateMs) ? undefined : Math.max(0, dateMs - nowMs);
 }
 
-/** `RetryInfo.retryDelay` of a Google error; absent in other dialects. */
-function googleHint(body: Record<string, unknown> | undefined): number | undefined {
-  const details = (body?.error as { details?: unknown } | undefined)?.details;
-  if (!Array.isArray(details)) return undefined;
-  const delay = details
-    .map((detail) => (detail as { retryDelay?: unknown } | null)?.retryDelay)
+/** `RetryInfo.retryDelay` of a Google error. A quota of the day goes before it: the delay is that of the shortest one named. */
+function googleHint(body: Record<string, unknown> | undefined, nowMs: number): number | undefined {
+  if (googleQuotas(body).some((id) => id.includes('PerDay'))) return untilPacificMidnightMs(nowMs);
+  const delay = googleDetails(body)
+    .map(({ retryDelay }) => retryDelay)
     .find((value) => typeof value === 'string');
   return delay === undefined ? undefined : parseGoDuration(delay as string);
+}
+
+const minuteMs = 60_000;
+
+/** Mistral says nothing; its counters are cleared at the full minute. */
+function mistralHint(body: Record<string, unknown> | undefined, nowMs: number): number | undefined {
+  return String(body?.code) === '1300' ? minuteMs - (nowMs % minuteMs) : undefined;
 }
 
 /** OpenRouter names the end of its window in the body, in milliseconds since 1970. */
@@ -56,8 +64,9 @@ export function retryAfterMs(
   if (exact !== undefined && /^\d+(\.\d+)?$/.test(exact.trim())) return Math.ceil(Number(exact));
   return (
     fromHeader(headers['retry-after'], nowMs) ??
-    googleHint(body) ??
+    googleHint(body, nowMs) ??
     openrouterHint(body, nowMs) ??
-    messageHint(message)
+    messageHint(message) ??
+    mistralHint(body, nowMs)
   );
 }

@@ -1,10 +1,11 @@
+import type { ProviderSettings } from '#config/schema.ts';
 import type { LimitReading } from '#shared/contracts/limit-reading.ts';
 import type { Clock, Timer } from '#shared/kernel/clock.ts';
 import type { ObservedLimits } from '#shared/queue/fair/observe-limits.ts';
 import type { Logger } from '#shared/telemetry/logger.ts';
 import type { Metrics } from '#shared/telemetry/metrics.ts';
 import { WindowMatcher } from './match-window.ts';
-import { readLimits } from './read-limits.ts';
+import { placeLimits, readLimits } from './read-limits.ts';
 
 /** An observation per credential and this long; what comes in between is told with the next, if it tells more. */
 const tellEveryMs = 250;
@@ -13,6 +14,8 @@ export interface LimitWatchOptions {
   /** As metrics and logs name it: `provider/pool`. */
   pool: string;
   minuteMs: number;
+  /** What is known of the headers of this provider. */
+  headers: ProviderSettings['limit_headers'];
   /** Usage tier of the configuration, for the log. */
   tier: string | undefined;
   observe: (credential: string, ageMs: number, readings: readonly LimitReading[]) => Promise<ObservedLimits>;
@@ -45,10 +48,10 @@ export class LimitWatch {
 
   /** `sentMs`: when the request left, on the monotonic clock. */
   heard(credential: string, headers: Readonly<Record<string, string>>, sentMs: number): void {
-    const { clock, metrics, pool, minuteMs } = this.#options;
+    const { clock, metrics, pool, minuteMs, headers: known } = this.#options;
     const windows = this.#windows.get(credential) ?? new WindowMatcher(minuteMs);
     this.#windows.set(credential, windows);
-    const named = readLimits(headers, clock.nowMs());
+    const named = placeLimits(readLimits(headers, clock.nowMs()), known);
     const readings = named.flatMap((limit) => windows.match(limit) ?? []);
     if (readings.length === 0) return;
     for (const { dimension, windowMs, limit } of readings) {

@@ -1,3 +1,4 @@
+import type { ProviderSettings } from '#config/schema.ts';
 import type { LimitReading } from '#shared/contracts/limit-reading.ts';
 import { parseGoDuration } from '../failures/retry-after.ts';
 
@@ -148,4 +149,17 @@ export function readLimits(headers: Headers, nowMs: number): NamedLimit[] {
     ...windowedLimits(headers, nowMs),
     ...bareLimits(headers, nowMs),
   ];
+}
+
+/** The windows that are known of a provider's headers go before what they look like. */
+export function placeLimits(
+  limits: readonly NamedLimit[],
+  known: ProviderSettings['limit_headers'],
+): readonly NamedLimit[] {
+  if (known.requests === 'auto' && known.tokens === 'auto') return limits;
+  return limits.flatMap((limit) => {
+    const window = limit.dimension === 'requests' ? known.requests : known.tokens;
+    if (window === 'ignore') return [];
+    return window === 'auto' ? [limit] : [{ ...limit, window }];
+  });
 }

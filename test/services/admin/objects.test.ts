@@ -133,6 +133,18 @@ describe('what is made while running', () => {
   );
 });
 
+test('a route is made, followed by calls, and refused when nobody serves its targets', async () => {
+  const targets = [{ model: 'openai/gpt-5-mini' }];
+  expect((await ask('POST', '/admin/routes', { id: 'smart', targets })).status).toBe(201);
+  const body = { model: 'smart', messages: [{ role: 'user', content: 'x' }] };
+  const call = { endpoint: '/v1/chat/completions', body };
+  await until('calls are taken', async () => (await sluice.post('/v1/jobs', call)).status === 202);
+  const unserved = await ask('PATCH', '/admin/routes/smart', { targets: [{ model: 'nobody/serves-this' }] });
+  expect(unserved).toMatchObject({ status: 400, json: { code: 'document_invalid' } });
+  expect((await ask('DELETE', '/admin/routes/smart')).status).toBe(204);
+  await until('the name is unknown', async () => (await sluice.post('/v1/jobs', call)).status === 404);
+});
+
 describe('versions', () => {
   test('a change that expects another version is refused with 412 and changes nothing', async () => {
     const made = await ask('POST', '/admin/customers', { id: 'versioned', weight: 2 });

@@ -35,7 +35,7 @@ test('the admin API is described: every reference leads somewhere, and every rou
   }
 });
 
-test.each(['customers', 'teams', 'virtual-keys', 'providers', 'credentials', 'pools'])(
+test.each(['customers', 'teams', 'virtual-keys', 'providers', 'credentials', 'pools', 'routes'])(
   '%s can be listed, made, read, replaced, changed and taken out',
   (kind) => {
     expect(Object.keys(api.paths[`/admin/${kind}`]!).toSorted()).toEqual(['get', 'post']);

@@ -205,7 +205,6 @@ const cases: Case[] = [
     class: 'oversize',
     retryAfterMs: 9_000,
   },
-  { of: 'Mistral', status: 429, body: { code: 1300, message: 'Rate limit exceeded' }, class: 'quota' },
   {
     of: 'Cerebras quota',
     status: 429,

@@ -34,7 +34,7 @@ test('what would not be valid, or would make something else invalid, is refused 
   const hash = '0f'.repeat(32);
   await expect(editor.put(key, { hash, team: 'red' })).rejects.toMatchObject({
     code: 'document_invalid',
-    message: 'virtual-keys/acme/ci is not valid: there is no team red.',
+    message: 'The object virtual-keys/acme/ci is not valid: there is no team red.',
   });
   await editor.put(team, {});
   await editor.put(key, { hash, team: 'red' });

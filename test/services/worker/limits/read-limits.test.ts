@@ -1,6 +1,8 @@
 import { describe, expect, test } from 'vitest';
 import { WindowMatcher } from '../../../../services/worker/limits/match-window.ts';
-import { readLimits, readReset } from '../../../../services/worker/limits/read-limits.ts';
+import { placeLimits, readLimits, readReset } from '../../../../services/worker/limits/read-limits.ts';
+
+type KnownWindow = Parameters<typeof placeLimits>[1]['requests'];
 
 const nowMs = Date.parse('2026-08-01T12:00:00Z');
 const minuteMs = 60_000;
@@ -190,4 +192,27 @@ describe('resets', () => {
   ])('%j is %j ms away, give or take %j', (text, resetMs, resetGrainMs) => {
     expect(readReset(text, nowMs)).toEqual({ resetMs, resetGrainMs });
   });
+});
+
+test('what is known of a provider’s headers goes before what they look like', () => {
+  const limits = readLimits(
+    {
+      'x-ratelimit-limit-requests': '14400',
+      'x-ratelimit-remaining-requests': '14399',
+      'x-ratelimit-limit-tokens': '6000',
+      'x-ratelimit-remaining-tokens': '5000',
+    },
+    nowMs,
+  );
+  const windowsOf = (requests: KnownWindow, tokens: KnownWindow) =>
+    placeLimits(limits, { requests, tokens }).map(({ dimension, window }) => [dimension, window]);
+  expect(windowsOf('auto', 'auto')).toEqual([
+    ['requests', undefined],
+    ['tokens', undefined],
+  ]);
+  expect(windowsOf('day', 'minute')).toEqual([
+    ['requests', 'day'],
+    ['tokens', 'minute'],
+  ]);
+  expect(windowsOf('ignore', 'minute')).toEqual([['tokens', 'minute']]);
 });
