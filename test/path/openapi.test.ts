@@ -82,6 +82,7 @@ test('it names every public route, and no other', () => {
     'GET /v1/batches/{id}',
     'POST /v1/batches/{id}/cancel',
     'GET /v1/batches/{id}/output',
+    'DELETE /v1/cache',
     'DELETE /v1/files/{id}',
     'GET /v1/files/{id}/content',
     'GET /healthz',
