@@ -1,29 +1,33 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { openRouteBook, type RouteBook } from '#test/harness/route-book.ts';
 import { startSluice, type TestSluice } from '#test/harness/sluice.ts';
 import { testAdminKey, testKey } from '#test/harness/test-settings.ts';
 
 let sluice: TestSluice;
+let book: RouteBook;
 beforeAll(async () => {
+  book = openRouteBook();
   sluice = await startSluice({ withAdmin: true, withoutWorker: true });
 });
-afterAll(() => sluice.stop());
+afterAll(async () => {
+  await sluice.stop();
+  book.close();
+});
 
-interface Api {
-  paths: Record<string, Record<string, { security?: Record<string, string[]>[] }>>;
-}
+const open = ['/healthz', '/readyz', '/metrics', '/pools'];
+const isOpen = (path: string) => open.includes(path) || /^\/docs(\/|$)/.test(path);
 
-/** Every route of the description that asks for a key. */
-async function guardedRoutes(): Promise<[method: string, path: string][]> {
-  const { paths } = (await (await sluice.admin('GET', '/docs/json')).json()) as Api;
-  return Object.entries(paths).flatMap(([path, methods]) =>
-    Object.entries(methods)
-      .filter(([, { security }]) => security !== undefined)
-      .map(([method]): [string, string] => [method.toUpperCase(), path.replaceAll(/\{\w+\}/g, 'x')]),
-  );
+/** Every route of the admin server but those that are open to all, with ids of nothing. */
+function guardedRoutes(): [method: string, path: string][] {
+  const ofAdmin = book.servers.find((routes) => routes.has('GET /admin/audit'))!;
+  return [...ofAdmin]
+    .map((route) => route.split(' ') as [string, string])
+    .filter(([method, path]) => method !== 'HEAD' && !isOpen(path))
+    .map(([method, path]) => [method, path.replaceAll(/:\w+/g, 'x')]);
 }
 
 describe('the admin port', () => {
-  test.each(['/healthz', '/readyz', '/metrics', '/pools', '/docs/json'])(
+  test.each([...open, '/docs/json'])(
     '%s answers without a key, as on every operations port',
     async (path) => {
       const response = await sluice.admin('GET', path, undefined, { authorization: '' });
@@ -39,8 +43,8 @@ describe('the admin port', () => {
     ['an empty key', { 'x-api-key': '' }, 'invalid_key'],
     ['another scheme', { authorization: `Basic ${btoa(`admin:${testAdminKey}`)}` }, 'invalid_key'],
   ])('every route that changes or tells something refuses %s', async (_what, headers, code) => {
-    const routes = await guardedRoutes();
-    expect(routes.length).toBeGreaterThan(0);
+    const routes = guardedRoutes();
+    expect(routes.length).toBeGreaterThan(40);
     for (const [method, path] of routes) {
       const url = new URL(path, (await sluice.admin('GET', '/healthz')).url);
       const response = await fetch(url, { method, headers });
