@@ -140,6 +140,14 @@ function withoutEmptyCredentials(settings: Settings): Settings {
   return { ...settings, providers: Object.fromEntries(providers) };
 }
 
+/** A text with its `${VAR}` and `${VAR:-default}` replaced, as in the configuration file; empty for what is not set. */
+export function fillText(text: string, environment: Environment = process.env): string {
+  return text.replaceAll(
+    placePattern,
+    (_place, variable: string, preset?: string) => environment[variable] || (preset ?? ''),
+  );
+}
+
 /** Folders in which programs are looked for. */
 export function executablePath(environment: Environment = process.env): string {
   return environment.PATH ?? '';

@@ -5,6 +5,7 @@ import type { AuditLog } from '#shared/overlay/audit-log.ts';
 import type { PoolSurvey } from '#shared/queue/survey-pools.ts';
 import type { RedisConnection } from '#shared/redis/connection.ts';
 import type { Metrics } from '#shared/telemetry/metrics.ts';
+import type { KeyMaker } from './key-maker.ts';
 import type { AdminObjects } from './objects/admin-objects.ts';
 
 /** What the routes of the admin API are made of. */
@@ -20,5 +21,6 @@ export interface AdminParts {
   objects: AdminObjects;
   /** Who changed what. */
   audit: AuditLog;
+  keys: KeyMaker;
   endpoints: EndpointStore;
 }

@@ -8,6 +8,7 @@ import type { Clock } from '#shared/kernel/clock.ts';
 import { newId } from '#shared/kernel/ids.ts';
 import type { Service } from '#shared/kernel/lifecycle.ts';
 import type { Live } from '#shared/kernel/live-value.ts';
+import type { Random } from '#shared/kernel/random.ts';
 import { AuditLog } from '#shared/overlay/audit-log.ts';
 import { overlayKinds } from '#shared/overlay/overlay-document.ts';
 import { OverlayStore } from '#shared/overlay/overlay-store.ts';
@@ -16,11 +17,15 @@ import { surveyPools } from '#shared/queue/survey-pools.ts';
 import { openConnections, openRedis } from '#shared/redis/connection.ts';
 import { keys } from '#shared/redis/keys.ts';
 import type { SecretBox } from '#shared/secrets/secret-box.ts';
+import type { KeyHasher } from '#shared/tenants/key-hash.ts';
 import { loggedLifecycle } from '#shared/telemetry/logged-lifecycle.ts';
 import type { Logger } from '#shared/telemetry/logger.ts';
 import type { Metrics } from '#shared/telemetry/metrics.ts';
 import type { AdminParts } from './admin-parts.ts';
+import { keyMaker } from './key-maker.ts';
 import { AdminObjects } from './objects/admin-objects.ts';
+import { bifrostRoutes } from './peers/bifrost.ts';
+import { litellmRoutes } from './peers/litellm.ts';
 import { answerProblems, answerUnroutable } from './plugins/answer-problems.ts';
 import { authenticateAdmin } from './plugins/authenticate-admin.ts';
 import { describeAdmin } from './plugins/describe-admin.ts';
@@ -30,6 +35,7 @@ import { creationRoute, objectRoutes } from './routes/objects.ts';
 import { operationsRoutes } from './routes/operations.ts';
 import { streamRoutes } from './routes/stream.ts';
 import { usageRoutes } from './routes/usage.ts';
+import { keyCreationRoute } from './routes/virtual-keys.ts';
 import { webhookEndpointRoutes } from './routes/webhook-endpoints.ts';
 
 export interface AdminAppOptions {
@@ -37,6 +43,8 @@ export interface AdminAppOptions {
   base: Live<Settings>;
   live: Live<Settings>;
   secrets: SecretBox;
+  random: Random;
+  keyHasher: KeyHasher;
   redisUrl: string;
   log: Logger;
   metrics: Metrics;
@@ -86,6 +94,7 @@ export function createAdminApp(options: AdminAppOptions): AdminApp {
         clock,
         metrics,
         redis,
+        keys: keyMaker(options.random, options.keyHasher),
         endpoints: new EndpointStore({ redis, settings: settings.webhooks, secrets: options.secrets }),
         survey: surveyPools(queues, clock),
         objects: new AdminObjects({ store, base: () => options.base.current, secrets: options.secrets }),
@@ -128,16 +137,19 @@ async function buildHttp(
 }
 
 function adminRoutes(app: FastifyInstance, parts: AdminParts): void {
-  const { objects, audit } = parts;
+  const { objects, audit, keys: maker } = parts;
   for (const kind of overlayKinds) {
     objectRoutes(app, kind, objects);
-    creationRoute(app, kind, objects);
+    if (kind !== 'virtual-keys') creationRoute(app, kind, objects);
   }
+  keyCreationRoute(app, objects, maker);
   controlRoutes(app, objects);
   auditRoutes(app, audit);
   webhookEndpointRoutes(app, parts);
   usageRoutes(app, parts);
   streamRoutes(app, parts);
+  bifrostRoutes(app, parts);
+  litellmRoutes(app, parts);
 }
 
 function httpService(app: FastifyInstance, { host, port }: Settings['operations']): Service {

@@ -44,6 +44,8 @@ export interface CliContext {
   findTarget: (options: CommonOptions) => Promise<Target>;
   /** Where the admin API should be, and its key; undefined when no key is known. @throws CliError */
   findAdmin: (options: CommonOptions) => Promise<{ url: string; key: string } | undefined>;
+  /** A text with its `${VAR}` replaced by the environment. */
+  fillText: (text: string) => string;
   /** Sets what the process ends with. */
   end: (code: ExitCode) => void;
 }

@@ -1,11 +1,19 @@
 import { readFile } from 'node:fs/promises';
 import type { Command } from 'commander';
 import { parse, stringify } from 'yaml';
+import type { Note } from '#shared/peers/fields.ts';
+import { openAdmin } from './admin-client.ts';
 import type { CliContext, CommonOptions } from './cli-context.ts';
 import { usageError } from './cli-error.ts';
+import { applyImported } from './import/apply-imported.ts';
 import { importBifrost } from './import/import-bifrost.ts';
 import { importLitellm } from './import/import-litellm.ts';
 import type { Imported } from './import/imported.ts';
+
+interface ImportOptions extends CommonOptions {
+  apply?: boolean;
+  replace?: boolean;
+}
 
 interface Source {
   name: string;
@@ -29,8 +37,10 @@ export function addImportCommand(program: Command, context: CliContext): void {
       .command(source.name)
       .description(`print a ${source.what} configuration as one of Sluice; what has no counterpart is listed`)
       .argument(`<${source.file}>`, 'the file')
+      .option('--apply', 'put it into the Sluice that runs, instead of printing it')
+      .option('--replace', 'with --apply: also what is there already under the same names')
       .action((file: string, _options, command: Command) =>
-        runImport(context, source, file, command.optsWithGlobals<CommonOptions>()),
+        runImport(context, source, file, command.optsWithGlobals<ImportOptions>()),
       );
   }
 }
@@ -39,13 +49,27 @@ async function runImport(
   context: CliContext,
   source: Source,
   file: string,
-  { json }: CommonOptions,
+  options: ImportOptions,
 ): Promise<void> {
   const { configuration, notes } = source.read(await readForeign(file));
+  const { json } = options;
+  if (options.apply) {
+    const admin = await openAdmin(context, options);
+    const applied = await applyImported(admin, configuration, options.replace === true, context.fillText);
+    notes.push(...applied.notes);
+    if (json) return context.print(JSON.stringify({ applied: applied.things, notes }));
+    for (const thing of applied.things) context.print(thing);
+    return tellNotes(context, notes);
+  }
   if (json) return context.print(JSON.stringify({ configuration, notes }));
   context.write(stringify(configuration, { lineWidth: 0 }));
-  if (notes.length === 0) return context.say('Everything has a counterpart.');
-  context.say('Not taken over, or not in the same way:');
+  tellNotes(context, notes);
+}
+
+function tellNotes(context: CliContext, notes: readonly Note[]): void {
+  context.say(
+    notes.length === 0 ? 'Everything has a counterpart.' : 'Not taken over, or not in the same way:',
+  );
   for (const { path, reason } of notes) context.say(`  ${path || '(the file)'}: ${reason}`);
 }
 

@@ -5,6 +5,7 @@ import {
   commandLineDefaults,
   configurationFile,
   executablePath,
+  fillText,
   loadSettings,
   loadSettingsOf,
 } from '#config/load.ts';
@@ -82,6 +83,7 @@ const context: CliContext = {
   configFile: configurationFile(),
   executablePath: executablePath(),
   loadSettings: readSettings,
+  fillText: (text) => fillText(text),
   findTarget,
   findAdmin: findAdminTarget,
   end: (code: ExitCode) => {

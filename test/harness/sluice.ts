@@ -78,7 +78,13 @@ export async function startSluice(options: SluiceOptions = {}): Promise<TestSlui
   const services: Service[] = [ingress];
   if (!options.withoutWorker) services.unshift(createWorkerApp({ ...common, pools: ['*'] }));
   if (options.withWebhooks) services.push(createWebhookApp({ ...common, settings }));
-  const admin = createAdminApp({ ...common, base, adminKey: testAdminKey });
+  const admin = createAdminApp({
+    ...common,
+    keyHasher: new KeyHasher([testSecretKey]),
+    base,
+    adminKey: testAdminKey,
+    random: systemRandom,
+  });
   if (options.withAdmin) {
     services.push(admin);
     services.unshift(new OverlayFollower({ ...common, base }));

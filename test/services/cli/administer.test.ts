@@ -1,4 +1,4 @@
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
@@ -39,6 +39,21 @@ test('customers are made, listed, changed, paused and taken out in a Sluice that
   });
 });
 
+test('keys are made, listed and revoked in a Sluice that runs, and no secret is shown twice', async () => {
+  const made = await cli(['keys', 'create', 'acme', '--name', 'nightly', '--json']);
+  const { id, key } = JSON.parse(made.stdout) as { id: string; key: string };
+  expect({ id, code: made.code }).toEqual({ id: 'acme/nightly', code: 0 });
+  const { stdout } = await cli(['keys', 'ls']);
+  expect(stdout).toMatch(/^TENANT +ID +KEY +TEAM +STATE +SOURCE\n/);
+  expect(stdout).toMatch(/^acme +nightly +sk-sl-\S{3}…\S{4} +- +active +changed$/m);
+  expect(stdout).not.toContain(key);
+  expect(await cli(['keys', 'revoke', 'acme/nightly'])).toMatchObject({
+    code: 0,
+    stdout: 'acme/nightly is revoked.\n',
+  });
+  expect((await cli(['keys', 'ls'])).stdout).toMatch(/^acme +nightly +\S+ +- +revoked +changed$/m);
+});
+
 test('a wrong admin key is told as such, and a Sluice that is away too', async () => {
   const wrong = await cli(['customers', 'ls'], { SLUICE_ADMIN_KEY: 'sk-sl-not-the-key-at-all' });
   expect(wrong.code).toBe(4);
@@ -46,4 +61,33 @@ test('a wrong admin key is told as such, and a Sluice that is away too', async (
     env: { SLUICE_ADMIN_KEY: testAdminKey, SLUICE_DATA_DIR: folder },
   });
   expect(away.code).toBe(3);
+});
+
+test('an imported configuration can be put in while Sluice runs: all of it or nothing, and what lacks a secret is named', async () => {
+  const file = join(folder, 'config.yaml');
+  await writeFile(
+    file,
+    `model_list:
+  - { model_name: one, litellm_params: { model: groq/one, api_key: os.environ/GROQ_KEY_OF_TEST, rpm: 30 } }
+  - { model_name: two, litellm_params: { model: mistral/two, api_key: os.environ/NO_SUCH_KEY } }
+`,
+  );
+  const apply = ['import', 'litellm', file, '--apply'];
+  const first = await cli(apply, { GROQ_KEY_OF_TEST: 'sk-groq-of-the-test' });
+  expect(first.code).toBe(0);
+  expect(first.stdout.split('\n')).toEqual([
+    'providers/groq',
+    'providers/mistral',
+    'credentials/groq/groq-key-of-test',
+    'pools/groq/one',
+    'pools/mistral/all',
+    'customers/default',
+    '',
+  ]);
+  expect(first.stderr).toContain('credentials/mistral/no-such-key: its secret is not in the environment');
+  const pool = await (await sluice.admin('GET', '/admin/pools/groq/one')).json();
+  expect(pool).toMatchObject({ settings: { models: ['one'], ceilings: { rpm: 30 } } });
+  const again = await cli(apply, { GROQ_KEY_OF_TEST: 'sk-groq-of-the-test' });
+  expect(again).toMatchObject({ code: 2, stderr: expect.stringContaining('--replace') as string });
+  expect((await cli([...apply, '--replace'], { GROQ_KEY_OF_TEST: 'sk-groq-of-the-test' })).code).toBe(0);
 });

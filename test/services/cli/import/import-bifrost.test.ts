@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest';
+import { settingsSchema } from '#config/schema.ts';
 import { importBifrost } from '../../../../services/cli/import/import-bifrost.ts';
 
 const azureKey = (id: string, deployments: Record<string, string>) => ({
@@ -79,6 +80,8 @@ const { providers, routes, customers } = imported.configuration;
 const reasonOf = (path: string) => imported.notes.find((note) => note.path === path)?.reason;
 const place = (variable: string) => `\${${variable}:-}`;
 
+let secrets = 0;
+
 describe('a Bifrost configuration', () => {
   test('becomes providers: one for each endpoint, with the keys it had', () => {
     expect(providers.openai).toEqual({
@@ -156,6 +159,11 @@ describe('a Bifrost configuration', () => {
     ['governance.virtual_keys.0.mcp_configs', 'no counterpart'],
   ])('%s is not dropped in silence', (path, reason) => {
     expect(reasonOf(path)).toContain(reason);
+  });
+
+  test('is then one that a start reads', () => {
+    const filled = JSON.stringify(imported.configuration).replaceAll(/\$\{\w+:-\}/g, () => `sk-${secrets++}`);
+    expect(settingsSchema.safeParse(JSON.parse(filled)).error?.issues).toBeUndefined();
   });
 
   test('no note tells a secret', () => {

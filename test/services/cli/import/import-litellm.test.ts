@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { parse } from 'yaml';
+import { settingsSchema } from '#config/schema.ts';
 import { importLitellm } from '../../../../services/cli/import/import-litellm.ts';
 
 const production = `
@@ -66,6 +67,8 @@ const imported = importLitellm(parse(production));
 const { providers, routes, customers } = imported.configuration;
 const reasonOf = (path: string) => imported.notes.find((note) => note.path === path)?.reason;
 const place = (variable: string) => `\${${variable}:-}`;
+
+let secrets = 0;
 
 describe('a LiteLLM configuration', () => {
   test('becomes providers with their keys, from the environment where they came from it', () => {
@@ -150,6 +153,11 @@ describe('a LiteLLM configuration', () => {
     ['environment_variables', 'environment'],
   ])('%s is not dropped in silence', (path, reason) => {
     expect(reasonOf(path)).toContain(reason);
+  });
+
+  test('is then one that a start reads', () => {
+    const filled = JSON.stringify(imported.configuration).replaceAll(/\$\{\w+:-\}/g, () => `sk-${secrets++}`);
+    expect(settingsSchema.safeParse(JSON.parse(filled)).error?.issues).toBeUndefined();
   });
 
   test('no note tells a secret', () => {
