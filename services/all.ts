@@ -125,7 +125,14 @@ async function createApps(
   const ingress = createIngressApp({ ...common, keyHasher });
   const worker = createWorkerApp({ ...common, pools: ['*'] });
   const webhook = createWebhookApp({ ...common, settings: route(settings) });
-  const admin = createAdminApp({ ...common, keyHasher, base, adminKey, random: systemRandom, probe: ingress.probe });
+  const admin = createAdminApp({
+    ...common,
+    keyHasher,
+    base,
+    adminKey,
+    random: systemRandom,
+    probe: ingress.probe,
+  });
   const read = async () => (await fillEmptyKeys(loadSettings())).settings;
   const watcher = new SettingsWatcher({ live: base, read, log, metrics });
   return { ingress, admin, services: [overlay, worker, webhook, ingress, admin, watcher] };
