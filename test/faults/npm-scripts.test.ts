@@ -1,5 +1,4 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import { afterEach, expect, test } from 'vitest';
 import { executablePath } from '#config/load.ts';
@@ -10,16 +9,19 @@ import { until } from '../harness/until.ts';
 
 let system: FaultSystem | undefined;
 let children: ChildProcess[] = [];
+/** Whether anything of a process group runs. */
+function runs(group: number): boolean {
+  try {
+    return process.kill(-group, 0);
+  } catch {
+    return false;
+  }
+}
+
 afterEach(async () => {
-  await Promise.all(
-    children.map(async (child) => {
-      if (child.exitCode !== null || child.signalCode !== null) return;
-      const ended = once(child, 'exit');
-      // npm and what it runs are one group.
-      process.kill(-child.pid!, 'SIGTERM');
-      await ended;
-    }),
-  );
+  for (const { pid } of children) if (runs(pid!)) process.kill(-pid!, 'SIGTERM');
+  // npm ends at once; what it ran still needs its Redis to stop.
+  for (const { pid } of children) await until('all of it has ended', () => !runs(pid!));
   children = [];
   await system?.stop();
 });
