@@ -16,8 +16,8 @@ afterEach(async () => {
 const deferred = 450;
 const awaited = 50;
 const perArray = 25;
-/** An ingress reads many replies at once, so its pieces are few. */
-const losses = { ingress: 0.05, worker: 0.02 };
+/** Pieces of replies from one loss to the next, on average; an ingress reads many replies at once, so its pieces are few. */
+const piecesBetweenLosses = { ingress: 20, worker: 40 };
 const clientPauseMs = 100;
 const answer = { delayMs: 30, outputTokens: 2 };
 
@@ -64,8 +64,8 @@ test.each([101, 202])(
       [seed, seed + 1].map((each) => ChaosProxy.start(faults.redis.port, seededRandom(each))),
     );
     const [ingress] = await Promise.all([faults.ingress(proxies[0]!.url), faults.worker(proxies[1]!.url)]);
-    proxies[0]!.lossOfReplies = losses.ingress;
-    proxies[1]!.lossOfReplies = losses.worker;
+    proxies[0]!.loseReplies(piecesBetweenLosses.ingress);
+    proxies[1]!.loseReplies(piecesBetweenLosses.worker);
     const arrays = Array.from({ length: deferred / perArray }, (_each, index) =>
       submitStubbornly(ingress, index * perArray),
     );

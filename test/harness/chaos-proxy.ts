@@ -4,14 +4,14 @@ import type { Random } from '#shared/kernel/random.ts';
 
 /**
  * A TCP proxy in front of Redis that loses replies: the command has been executed, but its sender never learns, and
- * its connection breaks. Lossless until `lossOfReplies` is set.
+ * its connection breaks. Lossless until `loseReplies` is called.
  */
 export class ChaosProxy {
   readonly url: string;
-  /** Chance that a piece of replies is lost, with all that is in flight on its connection. */
-  lossOfReplies = 0;
   /** Pieces lost so far. */
   lost = 0;
+  #piecesBetween = Number.POSITIVE_INFINITY;
+  #piecesToLoss = Number.POSITIVE_INFINITY;
   readonly #server: Server;
   readonly #random: Random;
   readonly #sockets = new Set<Socket>();
@@ -30,6 +30,19 @@ export class ChaosProxy {
     return proxy;
   }
 
+  /**
+   * From now on one piece of replies in `piecesBetween` is lost on average, with all that is in flight on its
+   * connection. The distance is drawn from 1 to twice the average, so that a loss is certain and not only likely.
+   */
+  loseReplies(piecesBetween: number): void {
+    this.#piecesBetween = piecesBetween;
+    this.#piecesToLoss = this.#drawDistance();
+  }
+
+  #drawDistance(): number {
+    return 1 + Math.floor(this.#random.next() * (2 * this.#piecesBetween - 1));
+  }
+
   #join(client: Socket, redis: Socket): void {
     const cut = () => {
       client.destroy();
@@ -44,7 +57,9 @@ export class ChaosProxy {
     }
     client.on('data', (commands) => redis.write(commands));
     redis.on('data', (replies) => {
-      if (this.#random.next() >= this.lossOfReplies) return void client.write(replies);
+      this.#piecesToLoss--;
+      if (this.#piecesToLoss > 0) return void client.write(replies);
+      this.#piecesToLoss = this.#drawDistance();
       this.lost++;
       cut();
     });
