@@ -26,6 +26,7 @@ import { loggedLifecycle } from '#shared/telemetry/logged-lifecycle.ts';
 import type { Logger } from '#shared/telemetry/logger.ts';
 import type { Metrics } from '#shared/telemetry/metrics.ts';
 import { queueTelemetry } from '#shared/telemetry/tracing.ts';
+import { CancelledKeys } from '#shared/tenants/cancelled-keys.ts';
 import type { KeyHasher } from '#shared/tenants/key-hash.ts';
 import { SocketTickets } from '#shared/tenants/socket-tickets.ts';
 import { VirtualKeys } from '#shared/tenants/virtual-keys.ts';
@@ -185,7 +186,7 @@ async function buildParts(
     deliveries: new DeliveryStore(redis, settings.webhooks),
     newJobs: new NewJobs(redis, clock, settings.sockets.watch_ms, onError('sockets')),
   };
-  const revoked = new RevokedKeys(parts, onError('revoked keys'));
+  const revoked = new RevokedKeys(parts, new CancelledKeys(live), onError('revoked keys'));
   const sweeper = new BlobSweeper(parts, onError('blob sweeper'));
   return {
     parts,

@@ -2,14 +2,12 @@ import type { CallAxes } from '#shared/contracts/job.ts';
 import type { Service } from '#shared/kernel/lifecycle.ts';
 import { storeError } from '#shared/redis/connection.ts';
 import { keys } from '#shared/redis/keys.ts';
-import type { VirtualKey } from '#shared/tenants/virtual-keys.ts';
+import type { CancelledKeys } from '#shared/tenants/cancelled-keys.ts';
 import { cancelJob } from './cancel-job.ts';
 import type { IngressParts } from './ingress-parts.ts';
 
-type Parts = Pick<
-  IngressParts,
-  'virtualKeys' | 'watchKeys' | 'batches' | 'jobs' | 'redis' | 'settings' | 'queueOf' | 'clock'
->;
+type Parts = Pick<IngressParts, 'batches' | 'jobs' | 'redis' | 'settings' | 'queueOf' | 'clock'>;
+type Key = ReturnType<CancelledKeys['all']>[number];
 
 /** When to look, after a key was revoked: calls may still have been on their way in. Milliseconds. */
 const looksMs = [0, 2_000, 30_000];
@@ -17,25 +15,28 @@ const pageSize = 500;
 const cancelledTogether = 50;
 
 /**
- * Cancels what a revoked key has under way, if its `on_revoke` says so: waiting and running calls, and batches. Every
- * ingress does, so that it is done whichever of them lives; cancelling twice changes nothing.
+ * Cancels what a revoked or removed key has under way, if its `on_revoke` says so: waiting and running calls, and batches.
+ * Every ingress does, so that it is done whichever of them lives; cancelling twice changes nothing. With many calls this
+ * takes its time: what begins meanwhile is ended by its worker, which knows these keys too.
  */
 export class RevokedKeys implements Service {
   readonly name = 'revoked keys';
   readonly #parts: Parts;
+  readonly #cancelled: CancelledKeys;
   readonly #onError: (error: unknown) => void;
   readonly #stopped = new AbortController();
   readonly #done = new Set<string>();
   #work: Promise<unknown> = Promise.resolve();
   #unwatch: () => void = () => undefined;
 
-  constructor(parts: Parts, onError: (error: unknown) => void) {
+  constructor(parts: Parts, cancelled: CancelledKeys, onError: (error: unknown) => void) {
     this.#parts = parts;
+    this.#cancelled = cancelled;
     this.#onError = onError;
   }
 
   async start(): Promise<void> {
-    this.#unwatch = this.#parts.watchKeys(() => this.#look());
+    this.#unwatch = this.#cancelled.subscribe(() => this.#look());
     this.#look();
   }
 
@@ -46,7 +47,7 @@ export class RevokedKeys implements Service {
   }
 
   #look(): void {
-    const toCancel = this.#parts.virtualKeys.toCancel();
+    const toCancel = this.#cancelled.all();
     const names = new Set(toCancel.map(nameOf));
     // A key that is made valid again may be revoked again.
     for (const name of this.#done) if (!names.has(name)) this.#done.delete(name);
@@ -55,15 +56,15 @@ export class RevokedKeys implements Service {
     if (fresh.length > 0) this.#work = Promise.all([this.#work, this.#cancelAll(fresh)]);
   }
 
-  async #cancelAll(revoked: readonly VirtualKey[]): Promise<void> {
-    const byTenant = Map.groupBy(revoked, ({ identity }) => identity.tenant);
+  async #cancelAll(revoked: readonly Key[]): Promise<void> {
+    const byTenant = Map.groupBy(revoked, ({ tenant }) => tenant);
     let passedMs = 0;
     for (const atMs of looksMs) {
       await this.#parts.clock.sleep(atMs - passedMs, this.#stopped.signal);
       passedMs = atMs;
       for (const [tenant, keysOf] of byTenant) {
         if (this.#stopped.signal.aborted) return;
-        const keyIds = new Set(keysOf.map(({ identity }) => identity.keyId));
+        const keyIds = new Set(keysOf.map(({ keyId }) => keyId));
         await cancelBatches(this.#parts, tenant, keyIds).catch(this.#onError);
         await cancelCalls(this.#parts, tenant, keyIds, this.#stopped.signal).catch(this.#onError);
       }
@@ -71,7 +72,7 @@ export class RevokedKeys implements Service {
   }
 }
 
-const nameOf = ({ identity: { tenant, keyId } }: VirtualKey) => `${tenant} ${keyId}`;
+const nameOf = ({ tenant, keyId }: Key) => `${tenant} ${keyId}`;
 
 async function cancelBatches(
   { batches, redis }: Parts,

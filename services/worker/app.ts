@@ -20,6 +20,7 @@ import { loggedLifecycle } from '#shared/telemetry/logged-lifecycle.ts';
 import type { Logger } from '#shared/telemetry/logger.ts';
 import type { Metrics } from '#shared/telemetry/metrics.ts';
 import { queueTelemetry } from '#shared/telemetry/tracing.ts';
+import { CancelledKeys } from '#shared/tenants/cancelled-keys.ts';
 import { Prices } from '#shared/tokens/price.ts';
 import { openCacheWriter } from './cache-writer.ts';
 import { LeaseKeeper } from './lease-keeper.ts';
@@ -27,6 +28,7 @@ import { PoolNews } from './limits/pool-news.ts';
 import { SchemaJudge } from './quality/schema-judge.ts';
 import { type ReclaimParts, reclaimDeadWorkers } from './reclaim-dead-workers.ts';
 import { RemovedPools } from './removed-pools.ts';
+import { RevokedCalls } from './revoked-calls.ts';
 import { LatencyBoard } from './routing/latency-board.ts';
 import { PoolHealth } from './routing/pool-health.ts';
 import { ServePools } from './serve-pools.ts';
@@ -95,12 +97,16 @@ async function buildServices(
   const common = { workerId, jobs, redis, clock };
   const { lease_beat_ms: beatMs, takeover_grace_ms: graceMs } = settings.jobs;
   const leases = new LeaseKeeper({ ...common, subscriber, beatMs, graceMs, onError: onError('leases') });
+  const revoked = new RevokedCalls({
+    ...{ jobs, leases, storeRetry: storing.storeRetry, onError: onError('revoked calls') },
+    cancelledKeys: new CancelledKeys(live),
+  });
   const suspects = new SuspectPlace();
   const streams = streamedAttempts(options, redis, eventLog, onError('streams'));
   const latencies = new LatencyBoard({ live, redis, clock, onError: onError('latencies') });
   const schemas = new SchemaJudge(settings.routing);
   const placing = { queues, latencies, schemas, prices };
-  const shared = { workerId, ...storing, ...placing, leases, suspects, streams, metrics, clock };
+  const shared = { workerId, ...storing, ...placing, leases, revoked, suspects, streams, metrics, clock };
   const news = new PoolNews(subscriber, onError('pool news'));
   const pools = new ServePools({
     live,
@@ -125,7 +131,7 @@ async function buildServices(
   };
   const sweeper = mendingService(mending, () => pools.idle);
   const fairness = new FairnessWatch({ ...common, live, queues, metrics, onError: onError('fairness') });
-  return [connections, leases, news, queues, latencies, sweeper, fairness, pools, prices.warmUp()];
+  return [connections, leases, news, queues, latencies, revoked, sweeper, fairness, pools, prices.warmUp()];
 }
 
 /** The records of jobs, their large bodies, how both are asked again, and what is written at the end of a job. */

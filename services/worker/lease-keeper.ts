@@ -8,6 +8,8 @@ interface Lease {
   tenant: string;
   jobId: string;
   token: string;
+  /** Whose call it is, as its record says. */
+  axesText: string;
   abort: AbortController;
 }
 
@@ -71,10 +73,15 @@ export class LeaseKeeper implements Service {
   }
 
   /** Starts renewing a lease that `begin` granted. The signal aborts when the job is cancelled. */
-  hold(tenant: string, jobId: string, token: string): AbortSignal {
+  hold(tenant: string, jobId: string, token: string, axesText: string): AbortSignal {
     const abort = new AbortController();
-    this.#leases.set(jobId, { tenant, jobId, token, abort });
+    this.#leases.set(jobId, { tenant, jobId, token, axesText, abort });
     return abort.signal;
+  }
+
+  /** The jobs that run here. */
+  held(): Pick<Lease, 'tenant' | 'jobId' | 'axesText'>[] {
+    return [...this.#leases.values()];
   }
 
   release(jobId: string, token: string): void {

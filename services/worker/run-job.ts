@@ -24,6 +24,7 @@ import type { CredentialKeeper } from './limits/credential-keeper.ts';
 import type { LimitWatch } from './limits/limit-watch.ts';
 import { judgeQuality } from './quality/judge-quality.ts';
 import type { SchemaJudge } from './quality/schema-judge.ts';
+import type { RevokedCalls } from './revoked-calls.ts';
 import type { LatencyBoard } from './routing/latency-board.ts';
 import { followMoved, moveJob } from './routing/move-job.ts';
 import type { SendWindow } from './send-window.ts';
@@ -46,6 +47,7 @@ export interface RunJobParts {
   prices: Pick<Prices, 'priceOf'>;
   schemas: SchemaJudge;
   leases: LeaseKeeper;
+  revoked: RevokedCalls;
   settler: OutcomeSettler;
   storeRetry: StoreRetry;
   storedBodies: StoredBodies;
@@ -224,8 +226,13 @@ async function runBegun(parts: RunJobParts, held: HeldTicket, job: BegunJob): Pr
     await clock.sleep(unknownCredentialPauseMs);
     return unsent;
   }
+  if (parts.revoked.has(tenant, job) && (await parts.revoked.cancel(tenant, jobId))) {
+    // Given back first: what was never sent is not charged.
+    await giveBack(parts, held);
+    return endUnstarted(parts, held, failureOf('cancelled', 'cancelled'));
+  }
   if (job.attempt === 1) metrics.queueWaitSeconds.observe({ pool }, (job.startedMs - job.createdMs) / 1_000);
-  const signal = leases.hold(tenant, jobId, held.token);
+  const signal = leases.hold(tenant, jobId, held.token, job.axesText);
   metrics.runningJobs.inc({ pool });
   const bound = untilMs === undefined ? undefined : boundSignal(clock, signal, untilMs - job.nowMs);
   try {

@@ -155,6 +155,8 @@ export interface BegunJob {
   attemptsBefore: number;
   /** What its answer is kept as for later calls, if it is. */
   cache: CacheOrder | undefined;
+  /** Its axes as they stand in the record (CallAxes as JSON), read by few. */
+  axesText: string;
 }
 
 /** Fields of the record that `begin` returns after the time of the first start. */
@@ -174,6 +176,7 @@ export const begunFields = [
   'target',
   'attemptsBefore',
   'cache',
+  'axes',
 ] as const;
 
 /** What `begin` granted: `values` are the time of the first start and `begunFields`. */
@@ -191,7 +194,7 @@ export function begunJobOf(attempt: number, nowMs: number, values: readonly stri
     followers,
     ...rest
   ] = values;
-  const [blob, deadlineMs, route, target, attemptsBefore, cache] = rest;
+  const [blob, deadlineMs, route, target, attemptsBefore, cache, axesText] = rest;
   return {
     attempt,
     nowMs,
@@ -211,6 +214,7 @@ export function begunJobOf(attempt: number, nowMs: number, values: readonly stri
     target: Number(target),
     attemptsBefore: Number(attemptsBefore),
     cache: jsonOr<CacheOrder>(cache),
+    axesText: axesText!,
   };
 }
 

@@ -20,7 +20,6 @@ export interface VirtualKey {
   scopes: readonly KeyScope[] | undefined;
   expiresAtMs: number | undefined;
   isActive: boolean;
-  onRevoke: KeySettings['on_revoke'];
 }
 
 const keyBytes = 24;
@@ -67,11 +66,6 @@ export class VirtualKeys {
     return this.#byId.get(`${tenant} ${keyId}`);
   }
 
-  /** Revoked keys whose calls are to be cancelled. */
-  toCancel(): VirtualKey[] {
-    return [...this.#byId.values()].filter(({ isActive, onRevoke }) => !isActive && onRevoke === 'cancel');
-  }
-
   #addCustomer(tenant: string, customer: CustomerSettings): void {
     for (const key of customer.keys) {
       const made = makeKey(tenant, customer, key);
@@ -84,7 +78,7 @@ export class VirtualKeys {
 }
 
 function makeKey(tenant: string, customer: CustomerSettings, key: KeySettings): VirtualKey {
-  const { id, team, expires_at, scopes, is_active, on_revoke } = key;
+  const { id, team, expires_at, scopes, is_active } = key;
   const levels = [customer, (team !== undefined && customer.teams[team]) || {}, key];
   const access = new KeyAccess(levels, key.provider_configs);
   return {
@@ -93,7 +87,6 @@ function makeKey(tenant: string, customer: CustomerSettings, key: KeySettings): 
     scopes,
     expiresAtMs: expires_at ? Date.parse(expires_at) : undefined,
     isActive: is_active,
-    onRevoke: on_revoke,
   };
 }
 
