@@ -124,7 +124,7 @@ async function createApps(
   const common = { live, redisUrl, log, metrics, clock: systemClock, random: systemRandom, secrets };
   const ingress = createIngressApp({ ...common, keyHasher });
   const worker = createWorkerApp({ ...common, pools: ['*'] });
-  const webhook = createWebhookApp({ ...common, settings: route(settings) });
+  const webhook = createWebhookApp(common);
   const admin = createAdminApp({
     ...common,
     keyHasher,

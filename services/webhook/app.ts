@@ -9,6 +9,7 @@ import type { Clock } from '#shared/kernel/clock.ts';
 import { describeError } from '#shared/kernel/errors.ts';
 import { newId } from '#shared/kernel/ids.ts';
 import type { Service } from '#shared/kernel/lifecycle.ts';
+import type { Live } from '#shared/kernel/live-value.ts';
 import { ownPresence } from '#shared/kernel/process-presence.ts';
 import type { Random } from '#shared/kernel/random.ts';
 import { ClaimLoop } from '#shared/queue/claim-loop.ts';
@@ -26,7 +27,8 @@ import { ReceiverClient } from './receiver-client.ts';
 import { DeliveryReclaimer } from './reclaim-deliveries.ts';
 
 export interface WebhookAppOptions {
-  settings: Settings;
+  /** Settings of webhooks hold until the process ends; those of tenants may change. */
+  live: Live<Settings>;
   redisUrl: string;
   log: Logger;
   metrics: Metrics;
@@ -45,7 +47,8 @@ const readinessTtlMs = 60_000;
 
 /** The webhook service: empties outboxes into the delivery queue, and delivers. */
 export function createWebhookApp(options: WebhookAppOptions): WebhookApp {
-  const { settings, redisUrl, log, clock } = options;
+  const { redisUrl, log, clock } = options;
+  const settings = options.live.current;
   const processId = newId('worker');
   const redis = openRedis(redisUrl, settings.redis, 'commands', processId);
   const lifecycle = loggedLifecycle(settings, clock, log);
@@ -62,7 +65,8 @@ async function buildServices(
   processId: string,
   redis: RedisConnection,
 ): Promise<Service[]> {
-  const { settings, redisUrl, log, metrics, clock, random, secrets } = options;
+  const { live, redisUrl, log, metrics, clock, random, secrets } = options;
+  const settings = live.current;
   const queueRedis = openRedis(redisUrl, settings.redis, 'queue', `${processId}-queue`);
   const subscriber = openRedis(redisUrl, settings.redis, 'blocking', `${processId}-outbox`);
   const connections = openConnections([redis, queueRedis, subscriber], settings.redis, log);
@@ -91,7 +95,9 @@ async function buildServices(
   });
   const large = new PayloadBlobs(await openBlobs(settings), settings.payloads.inline_max_bytes);
   const outbox = new OutboxLoop({
-    ...{ deliveries, endpoints, queue, settings, metrics, clock, onError, subscriber },
+    ...{ deliveries, endpoints, queue, metrics, clock, onError, subscriber },
+    settings,
+    retentionSecondsOf: (tenant) => live.current.customers[tenant]?.retention_seconds,
     jobs: new JobStore(redis, settings.jobs, { large }),
     batches: new BatchStore(redis),
   });

@@ -19,6 +19,8 @@ export interface DispatchParts {
   endpoints: EndpointStore;
   queue: PoolQueue;
   settings: Settings;
+  /** How long a tenant wants its results kept, if it says so now. */
+  retentionSecondsOf: (tenant: string) => number | undefined;
   metrics: Metrics;
   onError: (error: unknown) => void;
 }
@@ -75,8 +77,7 @@ async function hasBody(
       ? await bodyOfJob(parts, tenant, message)
       : await bodyOfBatch(parts, tenant, message);
   if (!body) return false;
-  const { jobs, customers } = parts.settings;
-  const recordMs = recordLifeMs(jobs, customers[tenant]?.retention_seconds);
+  const recordMs = recordLifeMs(parts.settings.jobs, parts.retentionSecondsOf(tenant));
   await parts.deliveries.prepare(tenant, messageId, message.job, body, recordMs);
   return true;
 }

@@ -17,7 +17,10 @@ afterAll(() => system.stop());
 
 const urlOf = ({ port }: IngressProcess) => `http://127.0.0.1:${port}`;
 const untilKnown = (ingress: IngressProcess, { headers }: LiveKey) =>
-  until('the ingress knows the key', async () => (await fetch(`${urlOf(ingress)}/v1/models`, { headers })).ok);
+  until(
+    'the ingress knows the key',
+    async () => (await fetch(`${urlOf(ingress)}/v1/models`, { headers })).ok,
+  );
 
 async function submit(ingress: IngressProcess, { headers }: LiveKey, count: number, body: unknown) {
   const entries = Array.from({ length: count }, () => ({ endpoint: '/v1/chat/completions', body }));

@@ -5,13 +5,13 @@ import { type Discrepancy, reconcileDay } from '#shared/usage/reconcile.ts';
 import type { Arrival } from '../../loadtest/simulator/arrivals/arrival-log.ts';
 import { type ArrivalSummary, summarize } from '../../loadtest/simulator/arrivals/summary.ts';
 import type { Simulator } from '../../loadtest/simulator/start-simulator.ts';
-import { type ConfigFile, ServiceProcess, writeConfiguration } from './processes.ts';
+import { type ConfigFile, ServiceProcess, type StartedProcess, writeConfiguration } from './processes.ts';
 import { RedisProcess } from './redis-process.ts';
 import { newSimulator } from './sluice.ts';
 import { type SettingsOverrides, testKey } from './test-settings.ts';
 import { until } from './until.ts';
 
-export type IngressProcess = ServiceProcess & { port: number };
+export type IngressProcess = StartedProcess;
 
 const lookedAtOnce = 200;
 
@@ -61,11 +61,11 @@ export class FaultSystem {
     return this.#start('ingress', redisUrl);
   }
 
-  worker(redisUrl = this.redis.url): Promise<ServiceProcess> {
+  worker(redisUrl = this.redis.url): Promise<StartedProcess> {
     return this.#start('worker', redisUrl);
   }
 
-  webhook(redisUrl = this.redis.url): Promise<ServiceProcess> {
+  webhook(redisUrl = this.redis.url): Promise<StartedProcess> {
     return this.#start('webhook', redisUrl);
   }
 

@@ -11,6 +11,9 @@ import { type SettingsOverrides, testAdminKey, testConfiguration, testSecretKey 
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 
+/** A process that is ready: the port of its API, if it has one, and the one that tells its operators. */
+export type StartedProcess = ServiceProcess & { port: number; operationsPort: number };
+
 /** A service of Sluice as a real process. */
 export class ServiceProcess {
   readonly child: ChildProcess;
@@ -28,7 +31,7 @@ export class ServiceProcess {
     service: 'ingress' | 'worker' | 'webhook' | 'admin',
     configFile: string,
     redisUrl: string,
-  ): Promise<ServiceProcess & { port: number }> {
+  ): Promise<StartedProcess> {
     const child = spawn(process.execPath, [`services/${service}/main.ts`], {
       cwd: root,
       env: {
@@ -43,7 +46,8 @@ export class ServiceProcess {
     });
     const started = new ServiceProcess(child);
     const ready = await started.#readyLine(`${service} ready`);
-    return Object.assign(started, { port: Number(ready.port ?? 0) });
+    const portOf = (name: string) => Number(ready[name] ?? 0);
+    return Object.assign(started, { port: portOf('port'), operationsPort: portOf('operationsPort') });
   }
 
   #readyLine(message: string): Promise<Record<string, unknown>> {

@@ -77,7 +77,7 @@ export async function startSluice(options: SluiceOptions = {}): Promise<TestSlui
   const ingress = createIngressApp({ ...common, keyHasher: new KeyHasher([testSecretKey]) });
   const services: Service[] = [ingress];
   if (!options.withoutWorker) services.unshift(createWorkerApp({ ...common, pools: ['*'] }));
-  if (options.withWebhooks) services.push(createWebhookApp({ ...common, settings }));
+  if (options.withWebhooks) services.push(createWebhookApp(common));
   const admin = createAdminApp({
     ...common,
     keyHasher: new KeyHasher([testSecretKey]),
