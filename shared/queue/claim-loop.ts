@@ -10,7 +10,6 @@ import { type TicketWorker, type TicketWorkerOptions, type Verdict, verdictOf } 
 /** Most tickets asked for at once. */
 const claimMax = 64;
 const idleWaitSeconds = 5;
-const shortestWaitSeconds = 0.001;
 const pauseAfterErrorMs = 250;
 const drainPollMs = 20;
 /** BullMQ gives jobs their methods through a queue; a ticket needs none. */
@@ -20,7 +19,7 @@ const noQueue = { opts: {}, toKey: (type: string) => type } as unknown as Minima
  * Claims as many tickets at once as there are free places, in one script, and fills the places of tickets that are
  * completed in one tick in the one script that completes them. BullMQ's Worker claims one after the other and is bound by latency.
  *
- * claiming ⇄ idle (blocked on BullMQ's marker, or until a ceiling admits again) ⇄ full (all places taken)
+ * claiming ⇄ idle (until BullMQ's marker is there, or a ceiling admits again) ⇄ full (all places taken)
  *   → draining → stopped
  */
 export class ClaimLoop implements TicketWorker {
@@ -39,6 +38,10 @@ export class ClaimLoop implements TicketWorker {
   #concurrency: number;
   #stopped = false;
   #wake: () => void = () => undefined;
+  /** The wait for BullMQ's marker; it goes on while a ceiling's time comes or a claim is on its way. */
+  #signal: Promise<void> | undefined;
+  /** A marker was taken, and nothing has been claimed since: whoever takes it must look, or pass it on. */
+  #signalled = false;
 
   constructor(options: TicketWorkerOptions) {
     this.#options = options;
@@ -95,14 +98,21 @@ export class ClaimLoop implements TicketWorker {
     while (!this.#stopped) {
       try {
         const free = this.#concurrency - this.#held.size;
-        if (free <= 0) await this.#untilPlaceFree();
-        else await this.#claimSome(Math.min(free, claimMax));
+        if (free > 0) await this.#claimSome(Math.min(free, claimMax));
+        else if (this.#signalled) await this.#passOn();
+        else await this.#untilPlaceFree();
       } catch (error) {
         if (this.#stopped) return;
         this.#options.onError(error);
         await this.#options.clock.sleep(pauseAfterErrorMs);
       }
     }
+  }
+
+  /** All places are taken: the marker is another worker's. */
+  async #passOn(): Promise<void> {
+    this.#signalled = false;
+    await this.#backend!.claim(this.#request(0));
   }
 
   #untilPlaceFree(): Promise<void> {
@@ -112,6 +122,7 @@ export class ClaimLoop implements TicketWorker {
   }
 
   async #claimSome(count: number): Promise<void> {
+    this.#signalled = false;
     const claims = await this.#backend!.claim(this.#request(count));
     this.#startAll(claims);
     if (claims.claimed.length < count) await this.#idle(claims);
@@ -123,12 +134,31 @@ export class ClaimLoop implements TicketWorker {
     return request;
   }
 
-  /** Blocks until BullMQ signals a ticket, or until it is worth asking again. */
+  /** Until BullMQ signals a ticket, or until it is worth asking again. */
   async #idle({ comeBackMs, limitedMs }: Claims): Promise<void> {
-    if (limitedMs > 0) return this.#options.clock.sleep(limitedMs);
-    if (comeBackMs !== undefined && comeBackMs <= 0) return;
-    const seconds = comeBackMs === undefined ? idleWaitSeconds : comeBackMs / 1_000;
-    await this.#backend!.waitForJob(Math.max(shortestWaitSeconds, Math.min(idleWaitSeconds, seconds)));
+    const { clock } = this.#options;
+    if (limitedMs > 0) return clock.sleep(limitedMs);
+    if (this.#signalled || (comeBackMs !== undefined && comeBackMs <= 0)) return;
+    this.#signal ??= this.#untilSignalled();
+    if (comeBackMs === undefined) return this.#signal;
+    // Redis looks at the time of its blocked clients when something else wakes it; a timer of our own is exact.
+    const early = new AbortController();
+    await Promise.race([this.#signal, clock.sleep(comeBackMs, early.signal)]);
+    early.abort();
+  }
+
+  /** Never rejects. */
+  async #untilSignalled(): Promise<void> {
+    try {
+      const marker = await this.#backend!.waitForJob(idleWaitSeconds);
+      this.#signalled ||= marker !== null;
+    } catch (error) {
+      if (!this.#stopped) this.#options.onError(error);
+      await this.#options.clock.sleep(pauseAfterErrorMs);
+    } finally {
+      this.#signal = undefined;
+      this.#wake();
+    }
   }
 
   #startAll({ claimed }: Claims): void {

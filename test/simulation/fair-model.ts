@@ -181,7 +181,7 @@ export class FairModel {
   }
 
   #join(lane: Lane, sequence: number): void {
-    lane.lift = this.competing()[0]?.[1].counter ?? this.virtualTime;
+    lane.lift = Math.min(this.virtualTime, this.competing()[0]?.[1].counter ?? this.virtualTime);
     lane.counter = Math.max(lane.counter, lane.lift);
     lane.joined = sequence;
   }

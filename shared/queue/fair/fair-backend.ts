@@ -4,8 +4,8 @@
  *
  * A lane has a virtual counter: its service so far in weighted tokens, `(w_in x input + w_out x output) / weight`. The
  * lane with the smallest counter among those with work is served. It is charged its estimate at dispatch; completion
- * trues it up to what was used. A lane that gets work is lifted to the smallest counter among the others (with none
- * waiting: to the counter last served), so idle time earns nothing.
+ * trues it up to what was used. A lane that gets work is lifted to the counter last served, as it was before its charge,
+ * or to the smallest of the others if that is less: idle time earns nothing, and who was idle is next. (SFQ's virtual time.)
  *
  * Bound. Take lanes f and g that both have work and are eligible throughout an interval. Let C be the largest charge of
  * one job over its lane's weight, and E the largest sum, over one lane, of the corrections of its jobs in hand

@@ -1,5 +1,6 @@
 --[[
-  Hands out up to `count` jobs: lane, credential, reservation, lock and activation in one step.
+  Hands out up to `count` jobs: lane, credential, reservation, lock and activation in one step. A caller that took the
+  marker and has no place says 0, and another one is woken.
 
   KEYS   as named in fair-scripts.ts
   ARGV   as named in fair-scripts.ts
@@ -17,6 +18,11 @@
 --- @include "intake"
 --- @include "hand-out"
 
-local reply = dispatch.handOut(tonumber(arg.count))
+local count = tonumber(arg.count)
+if count == 0 then
+  dispatch.wakeIdle()
+  return { {}, -1, 0 }
+end
+local reply = dispatch.handOut(count)
 pool.write()
 return reply

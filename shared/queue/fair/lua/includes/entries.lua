@@ -11,13 +11,15 @@ function entries.formatTicket(ticket)
     ticket.output, ticket.max, ticket.tenant)
 end
 
--- Lets a lane with work take part. Idle credit is lost, debt is kept.
+-- Lets a lane with work take part. Idle credit is lost, debt is kept: it begins where the lane served last began, which
+-- is before those that have waited, or with the first of these if that is earlier.
 function entries.joinLanes(tenant, sequence)
   local laneKey = key.lanePrefix .. tenant
   local lane = call('HMGET', laneKey, 'member', 'parked', 'counter')
   if lane[1] or lane[2] then return end
   local first = call('ZRANGE', key.lanes, '0', '0', 'WITHSCORES')
-  local lift = tonumber(first[2] or (pool.loaded and pool.virtualTime) or call('HGET', key.pool, 'virtualTime') or 0)
+  local lift = tonumber(pool.loaded and pool.virtualTime or call('HGET', key.pool, 'virtualTime') or 0)
+  if first[2] then lift = math.min(lift, tonumber(first[2])) end
   local member = entries.memberOf(sequence, tenant)
   call('ZADD', key.lanes, math.max(tonumber(lane[3] or 0), lift), member)
   call('HSET', laneKey, 'member', member, 'lift', lift)
