@@ -36,6 +36,8 @@ type Action = 'none' | 'enqueued' | 'moved' | 'expired' | 'forgotten' | 'pool_re
 const onItsWay = new Set(['waiting', 'prioritized', 'active', 'delayed']);
 const leasePeriods = 3;
 const forgetBatch = 20;
+/** Jobs looked at at the same time: a whole batch at once would hold up the calls of this process, and Redis. */
+const looksAtOnce = 8;
 
 /**
  * Looks at unfinished jobs that are due for a look and mends what fell between two steps: a job without a ticket gets
@@ -47,7 +49,7 @@ export async function sweepJobs(parts: SweepParts): Promise<void> {
   for (const id of await parts.removed.find()) await emptyRemoved(parts, id);
   for (const tenant of await parts.jobs.tenants()) {
     const { nowMs, jobIds } = await parts.jobs.due(tenant);
-    await Promise.all(jobIds.map((jobId) => sweepJob(parts, tenant, jobId, nowMs)));
+    await eachOf(jobIds, (jobId) => sweepJob(parts, tenant, jobId, nowMs));
     await forgetOldest(parts.redis, tenant, forgetBatch);
   }
 }
@@ -77,7 +79,15 @@ async function emptyRemoved(parts: SweepParts, id: PoolId): Promise<void> {
   const tickets = await parts.queues.open(id).waiting(parts.settings.sweep_batch);
   if (tickets.length === 0) return parts.removed.forget(id);
   const nowMs = await redisNowMs(parts.redis);
-  await Promise.all(tickets.map(({ tenant, job }) => sweepJob(parts, tenant, job, nowMs)));
+  await eachOf(tickets, ({ tenant, job }) => sweepJob(parts, tenant, job, nowMs));
+}
+
+async function eachOf<T>(all: readonly T[], look: (each: T) => Promise<void>): Promise<void> {
+  const left = all.values();
+  const lookOn = async () => {
+    for (const each of left) await look(each);
+  };
+  await Promise.all(Array.from({ length: looksAtOnce }, lookOn));
 }
 
 async function mendJob(parts: SweepParts, tenant: string, jobId: string, nowMs: number): Promise<Action> {
