@@ -31,6 +31,7 @@ export const fallbackPreset: FallbackCondition[] = [
   'context_length',
   'auth',
   'model_missing',
+  'breaker_open',
 ];
 
 const modelName = z.string().min(1).max(300);
@@ -109,7 +110,7 @@ export const routeSchema = z.strictObject({
     .array(z.union([z.enum(fallbackConditions), statusCode]))
     .default(fallbackPreset)
     .describe(
-      'What the next target is tried on, once the retries are used up; a status code: at once. `quota`: a 429 goes to the next target at once instead of waiting; `breaker_open`: waiting calls leave a pool that is left alone after failures.',
+      'What the next target is tried on, once the retries are used up; a status code: at once. `quota`: what meets a 429 goes to the next target at once instead of waiting; new calls pass over a pool until the time of its 429 is over, and waiting ones leave it. `breaker_open`: the same for a pool that is left alone after failures, but for one call that probes it.',
     ),
   retries: z
     .number()

@@ -1,12 +1,15 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { fallbackPreset } from '#config/schema.ts';
 import { post } from '../harness/fault-system.ts';
 import { chat } from '../harness/sluice.ts';
 import { modelA, modelB, RoutedSystem } from './routed-system.ts';
 
 let system: RoutedSystem;
-const never = { breaker: { failures_max: 100_000, billing_probe_ms: 100 } };
+const never = { breaker: { failures_max: 100_000, billing_probe_ms: 100, open_ms: 50, open_max_ms: 50 } };
 const targets = [{ model: `openai/${modelA}`, weight: 1 }];
 const fallbacks = [{ model: `second/${modelB}`, weight: 1 }];
+/** What one test does to A is not to send the calls of the others to B. */
+const on = fallbackPreset.filter((condition) => condition !== 'breaker_open');
 
 beforeAll(async () => {
   system = await RoutedSystem.start({
@@ -15,11 +18,11 @@ beforeAll(async () => {
       openai: { timeouts: { headers_ms: 3_000, body_ms: 3_000 }, pools: { chat: never } },
     },
     routes: {
-      ab: { targets, fallbacks, retries: 1 },
+      ab: { targets, fallbacks, retries: 1, on },
       hasty: { targets, fallbacks, retries: 3, on: ['quota', 503] },
       loyal: { targets, fallbacks, retries: 0, on: ['timeout'] },
-      brief: { targets, fallbacks, retries: 50, timeout_ms: 1_500 },
-      chosen: { targets: [{ model: `openai/${modelA}`, weight: 1, retries: 0 }], fallbacks, retries: 3 },
+      brief: { targets, fallbacks, retries: 50, timeout_ms: 1_500, on },
+      chosen: { targets: [{ model: `openai/${modelA}`, weight: 1, retries: 0 }], fallbacks, retries: 3, on },
     },
   });
 });

@@ -8,21 +8,22 @@ import type { SettingsOverrides } from '../harness/test-settings.ts';
 export const modelA = 'gpt-5-mini';
 export const modelB = 'gpt-6-luna';
 
+/** Settings, perhaps by where the simulator is. */
+export type RoutedSettings = SettingsOverrides | ((simulatorUrl: string) => SettingsOverrides);
+
 /** Two providers of one dialect, A (`openai`) and B (`second`), and the routes of a test. */
-export function twoProviders(settings: SettingsOverrides) {
-  return (simulatorUrl: string): SettingsOverrides => ({
-    ...settings,
-    providers: {
-      ...settings.providers,
-      second: {
-        dialect: 'openai',
-        base_url: `${simulatorUrl}/v1`,
-        credentials: [{ id: 'spare', api_key: 'sk-simulator' }],
-        pools: { chat: { models: [modelB], concurrency: 256 } },
-        ...settings.providers?.second,
-      },
-    },
-  });
+export function twoProviders(given: RoutedSettings) {
+  return (simulatorUrl: string): SettingsOverrides => {
+    const settings = typeof given === 'function' ? given(simulatorUrl) : given;
+    const second = {
+      dialect: 'openai' as const,
+      base_url: `${simulatorUrl}/v1`,
+      credentials: [{ id: 'spare', api_key: 'sk-simulator' }],
+      pools: { chat: { models: [modelB], concurrency: 256 } },
+      ...settings.providers?.second,
+    };
+    return { ...settings, providers: { ...settings.providers, second } };
+  };
 }
 
 export interface RoutedAnswer {
@@ -43,7 +44,7 @@ export class RoutedSystem {
     this.ingress = ingress;
   }
 
-  static async start(settings: SettingsOverrides, workers = 1): Promise<RoutedSystem> {
+  static async start(settings: RoutedSettings, workers = 1): Promise<RoutedSystem> {
     const faults = await FaultSystem.start(twoProviders(settings));
     try {
       const [ingress] = await Promise.all([

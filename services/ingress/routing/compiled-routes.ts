@@ -41,9 +41,8 @@ export class CompiledRoutes {
 }
 
 function asksPools({ strategy, on, rules }: CompiledRoute): boolean {
-  return (
-    strategy === 'shortest_wait' || on.includes('breaker_open') || rules.some(({ rule }) => rule.asksPool)
-  );
+  const passesOver = on.includes('breaker_open') || on.includes('quota');
+  return strategy === 'shortest_wait' || passesOver || rules.some(({ rule }) => rule.asksPool);
 }
 
 function modelsOf({ targets, fallbacks, rules, canary }: CompiledRoute): string[] {

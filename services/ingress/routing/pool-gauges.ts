@@ -14,7 +14,12 @@ export interface PoolGauge {
   depth: number;
   /** It is left alone after failures, or over money. */
   isOpen: boolean;
+  /** No credential of it may be called just now. */
+  isHeld: boolean;
 }
+
+/** Of a pool of which nothing is known. */
+export const noGauge: PoolGauge = { waitMs: 0, depth: 0, isOpen: false, isHeld: false };
 
 export interface PoolGaugesOptions {
   readonly settings: Settings;
@@ -38,6 +43,8 @@ export class PoolGauges implements Service {
   readonly name = 'gauges';
   readonly #options: PoolGaugesOptions;
   readonly #pools = new Map<string, PoolExplanation>();
+  /** Pools that were given a probe since they were read. */
+  readonly #probed = new Set<string>();
   #latencies: ReadonlyMap<string, number> = new Map();
   #timer: Timer | undefined;
   #reading: Promise<void> | undefined;
@@ -67,14 +74,30 @@ export class PoolGauges implements Service {
   /** `startsPerSecond`: what the ceilings of the pool admit of such calls; 0 when it has none. */
   gauge(id: PoolId, tenant: string, startsPerSecond: number, model: string): PoolGauge {
     const pool = this.#pools.get(nameOf(id));
-    if (!pool) return { waitMs: 0, depth: 0, isOpen: false };
+    if (!pool) return noGauge;
     const { heldMs, isOpen } = heldOf(pool);
     // Lanes take turns: before a call of this tenant each of the others has as many as it has itself.
     const ahead = Math.min(pool.waiting, ((pool.depths[tenant] ?? 0) + 1) * Math.max(1, pool.lanes) - 1);
     const pace = startsPerSecond > 0 ? startsPerSecond : this.#paceOf(id, model);
     const free = this.#concurrencyOf(id) - pool.inHand;
     const behind = startsPerSecond > 0 ? ahead : Math.max(0, ahead + 1 - free);
-    return { waitMs: Math.max(heldMs, (behind * 1_000) / pace), depth: pool.waiting, isOpen };
+    return {
+      waitMs: Math.max(heldMs, (behind * 1_000) / pace),
+      depth: pool.waiting,
+      isOpen,
+      isHeld: heldMs > 0,
+    };
+  }
+
+  /**
+   * Whether a call should go to a pool that is left alone, because it is time for a probe and no call waits there that
+   * could be it: true once per reading, so that one call finds out and the others need not.
+   */
+  takeProbe(id: PoolId): boolean {
+    const pool = this.#pools.get(nameOf(id));
+    if (!pool || pool.waiting > 0 || heldOf(pool).heldMs > 0 || this.#probed.has(nameOf(id))) return false;
+    this.#probed.add(nameOf(id));
+    return true;
   }
 
   /** Undefined when the model has not answered of late. */
@@ -97,7 +120,9 @@ export class PoolGauges implements Service {
     await Promise.all(
       wanted.pools.map(async (id) => {
         const pool = await queues.of(id)?.explainAll();
-        if (pool) this.#pools.set(nameOf(id), pool);
+        if (!pool) return;
+        this.#pools.set(nameOf(id), pool);
+        this.#probed.delete(nameOf(id));
       }),
     );
     if (wanted.latencies) this.#latencies = await readLatencies(redis);

@@ -1,4 +1,4 @@
-import { fallbackPreset, type Settings, type TargetSettings } from '#config/schema.ts';
+import { fallbackPreset, type RouteSettings, type Settings, type TargetSettings } from '#config/schema.ts';
 import type { Endpoint } from '#shared/contracts/endpoint.ts';
 import type { CallAxes, JobRoute, RouteTarget, TokenEstimate } from '#shared/contracts/job.ts';
 import type { Clock } from '#shared/kernel/clock.ts';
@@ -12,8 +12,8 @@ import type { BudgetGauges } from './budget-gauges.ts';
 import { ruleFacts } from './call-facts.ts';
 import { Candidates } from './candidates.ts';
 import type { CompiledRoute, CompiledRoutes, CompiledRule } from './compiled-routes.ts';
-import { type Measures, orderTargets, uniformOf } from './order-targets.ts';
-import type { PoolGauge, PoolGauges } from './pool-gauges.ts';
+import { type Measures, orderTargets, uniformOf, type WeighedTarget } from './order-targets.ts';
+import { noGauge, type PoolGauge, type PoolGauges } from './pool-gauges.ts';
 
 /** A validated call that is to be given its place. */
 export interface CallToRoute {
@@ -52,14 +52,13 @@ export interface RouterParts {
   readonly settings: Settings;
   readonly models: ModelTable;
   readonly routes: CompiledRoutes;
-  gauges: Pick<PoolGauges, 'gauge' | 'latencyMs'>;
+  gauges: Pick<PoolGauges, 'gauge' | 'latencyMs' | 'takeProbe'>;
   budgets: Pick<BudgetGauges, 'usedPercent'>;
   prices: Pick<Prices, 'worstCase'>;
   clock: Clock;
   random: Random;
 }
 
-const noGauge: PoolGauge = { waitMs: 0, depth: 0, isOpen: false };
 const asTarget = (model: string): TargetSettings => ({ model, weight: 1 });
 
 /** Finds where a call may be run: the pool of its model, or the targets of a route in the order in which they are tried. */
@@ -103,7 +102,7 @@ export class Router {
       ...candidates.usable(call.fallbacks?.map(asTarget) ?? route.fallbacks),
     ];
     const { on, wait_over_ms, timeout_ms, quality, retries } = route;
-    const inOrder = on.includes('breaker_open') ? this.#openLast(call, targets) : targets;
+    const inOrder = this.#heldLast(call, on, targets);
     const placed = inOrder.map((each) =>
       retries === undefined ? each : { ...each, retries: each.retries ?? retries },
     );
@@ -148,10 +147,21 @@ export class Router {
     return this.#parts.gauges.gauge(target, tenant, pace, target.model);
   }
 
-  #openLast(call: CallToRoute, targets: readonly RouteTarget[]): RouteTarget[] {
-    const isOpen = (target: RouteTarget) => this.#gauge(call, target).isOpen;
-    const open = targets.filter(isOpen);
-    return [...targets.filter((target) => !open.includes(target)), ...open];
+  /** Targets whose pools take no call just now come last, as far as the route names the reason. */
+  #heldLast(
+    call: CallToRoute,
+    on: RouteSettings['on'],
+    targets: readonly WeighedTarget[],
+  ): readonly WeighedTarget[] {
+    const passes = { open: on.includes('breaker_open'), quota: on.includes('quota') };
+    if (targets.length < 2 || !(passes.open || passes.quota)) return targets;
+    const held = targets.filter((target, index) => {
+      const { isOpen, isHeld } = this.#gauge(call, target);
+      if (!isOpen) return passes.quota && isHeld;
+      // Only a call that would have gone there anyway is a probe.
+      return passes.open && !(index === 0 && this.#parts.gauges.takeProbe(target));
+    });
+    return [...targets.filter((target) => !held.includes(target)), ...held];
   }
 
   #measures(call: CallToRoute): Measures {

@@ -1,5 +1,5 @@
 import type { Attempt } from '#shared/contracts/job.ts';
-import { breakerLookMs } from '#shared/contracts/route.ts';
+import { heldLookMs, leavesHeld } from '#shared/contracts/route.ts';
 import { moveWaitingJob } from '#shared/jobs/abandon.ts';
 import type { JobView } from '#shared/jobs/job-record.ts';
 import type { PoolId } from '#shared/queue/pool-queue.ts';
@@ -31,7 +31,7 @@ export function nextLookMs(job: JobView, nowMs: number): number | undefined {
     if (route.waitOverMs !== undefined)
       looks.push(waitedMs < route.waitOverMs ? arrivedMs(job) + route.waitOverMs : nowMs + route.waitOverMs);
     // The longer it has waited, the less often: looks grow with the logarithm of the wait.
-    if (route.on.includes('breaker_open')) looks.push(nowMs + Math.max(breakerLookMs, waitedMs / 2));
+    if (leavesHeld(route)) looks.push(nowMs + Math.max(heldLookMs, waitedMs / 2));
   }
   return looks.length > 0 ? Math.min(...looks) : undefined;
 }
@@ -42,7 +42,7 @@ export const isTimedOut = ({ route, createdMs }: JobView, nowMs: number) =>
 
 /**
  * Moves a waiting job on when its route says so: it has waited too long where it is, or its pool is left alone after
- * failures or has been removed (`gone`). It goes to the next target that takes calls; while there is none it stays.
+ * failures, cooled for its quota or has been removed (`gone`). It goes to the next target that takes calls; while there is none it stays.
  */
 export async function moveWaiting(
   parts: MoveWaitingParts,
@@ -55,12 +55,11 @@ export async function moveWaiting(
   const waitedMs = nowMs - arrivedMs(job);
   if (waitedMs < 0) return false;
   const tooLong = route.waitOverMs !== undefined && waitedMs >= route.waitOverMs;
-  const isOpen = async () => route.on.includes('breaker_open') && (await parts.health.of(job)).isOpen;
-  if (!gone && !tooLong && !(await isOpen())) return false;
+  const result = gone ? 'pool_removed' : tooLong ? 'wait_over' : await heldBy(parts, job);
+  if (result === undefined) return false;
   const to = await nextTarget(parts, job);
   if (to === undefined) return false;
   const next = route.targets[to]!;
-  const result = gone ? 'pool_removed' : tooLong ? 'wait_over' : 'breaker_open';
   const attempt: Attempt = {
     attempt: job.attempt,
     provider: job.provider,
@@ -83,6 +82,18 @@ export async function moveWaiting(
   // One that a worker takes just now finds that its job has moved.
   await parts.queues.of(job)?.remove(jobId);
   return true;
+}
+
+/** Why the pool takes no calls, if that is a reason to leave it. */
+async function heldBy(
+  { health }: MoveWaitingParts,
+  job: JobView,
+): Promise<'breaker_open' | 'cooldown' | undefined> {
+  if (!leavesHeld(job.route!)) return undefined;
+  const { on } = job.route!;
+  const { isOpen, isHeld } = await health.of(job);
+  if (isOpen) return on.includes('breaker_open') ? 'breaker_open' : undefined;
+  return isHeld && on.includes('quota') ? 'cooldown' : undefined;
 }
 
 /** The first of the targets that follow whose pool takes calls. */
