@@ -5,6 +5,7 @@ const aliases: [alias: RegExp, route: string][] = [
   // Google's SDK asks under one version or the other, depending on its own.
   [/^\/v1(alpha)?\/models\/(?=[^?]+:[a-zA-Z]+(\?|$))/, '/v1beta/models/'],
   [/^\/openai\/deployments\/[^/]+\//, '/v1/'],
+  [/^\/openai\/(?=(responses|models|files|batches)\b)/, '/v1/'],
 ];
 
 /** The URL under which a request is routed. */
