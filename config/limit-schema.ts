@@ -198,7 +198,13 @@ export const quotasSchema = z
       1_024,
       1,
       10_000_000,
-      'Output tokens that quotas and budgets hold for a call that names no maximum, unless such calls usually produce more; never more than the quota has.',
+      'Output tokens that quotas hold for a call that names no maximum, unless such calls usually produce more; never more than the quota has.',
+    ),
+    capped_output_tokens: count(
+      4_096,
+      1,
+      1_000_000,
+      'For a call that a budget may count and that names no maximum of output tokens: the maximum its provider is asked for, which the budget holds. Models that can write less refuse more.',
     ),
     recheck_ms: milliseconds(
       30_000,

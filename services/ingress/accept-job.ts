@@ -223,6 +223,8 @@ async function acceptOnce(
     await makeRoom(parts, tenant, submission.request);
   }
   const quotas = hit?.isFree ? noQuotas : quotasOf(parts, tenant, submission.request);
+  const { outputCap } = quotas;
+  if (outputCap !== submission.request.outputCap) submission.request = { ...submission.request, outputCap };
   // What does not wait needs no place among those that do.
   const depthLimit = hit ? Number.MAX_SAFE_INTEGER : depthLimitOf(settings, submission);
   // What ends at once, or goes on with another model, is shared with nobody.

@@ -1,9 +1,10 @@
 import { z } from 'zod';
 import { type Endpoint, generates } from '#shared/contracts/endpoint.ts';
 import type { CallAxes, JobRequest, RouteTarget, StreamMode } from '#shared/contracts/job.ts';
-import { outgoing } from '#shared/contracts/outgoing-body.ts';
+import { outgoing, withMaximum } from '#shared/contracts/outgoing-body.ts';
 import { SluiceError } from '#shared/kernel/errors.ts';
 import type { KeyAccess } from '#shared/tenants/key-access.ts';
+import { maxOutputTokens } from '#shared/tokens/estimate-tokens.ts';
 import { withBodyUser } from './call-axes.ts';
 import type { CallOptions } from './call-options.ts';
 import { callBodies } from './call-schemas.ts';
@@ -53,14 +54,18 @@ export function readCall(
   if (!parsed.success) throw invalidRequest(parsed.error);
   const { tenant, axes, ruleHeaders = {}, delivery } = options;
   const { fallbacks: named, ...data }: Record<string, unknown> = parsed.data;
+  const namedAxes = withBodyUser(axes, parsed.data);
+  const isOpen = generates(endpoint) && maxOutputTokens(data) === undefined;
+  const outputCap = isOpen ? router.outputCapOf(tenant, namedAxes) : undefined;
   const plan = router.plan({
     endpoint,
     asked: parsed.data.model,
-    body: data,
+    // What is stored is what the caller sent; it is reckoned with what its provider will be asked for.
+    body: outputCap === undefined ? data : withMaximum(endpoint, data, outputCap, 'max_completion_tokens'),
     fallbacks: readFallbacks(named, router.fallbacksMax),
     tenant,
     access: options.access,
-    axes: withBodyUser(axes, parsed.data),
+    axes: namedAxes,
     metadata,
     headers: ruleHeaders,
     priority: options.priority,
@@ -86,6 +91,7 @@ export function readCall(
     priority,
     axes: plan.axes,
     ...(route ? { route } : {}),
+    ...(outputCap === undefined ? {} : { outputCap }),
     ...(mirror ? { mirror: mirrorOf(call, mirror, sent, plan) } : {}),
   };
 }

@@ -16,6 +16,8 @@ export interface CallQuotas {
   /** As the script takes them. */
   text: string | undefined;
   keyDepthLimit: number | undefined;
+  /** The maximum of output that its provider is asked for, when it names none and a budget counts it. */
+  outputCap?: number | undefined;
 }
 
 /** What a call is held to that costs nothing. */
@@ -28,20 +30,52 @@ const keyOf = ({ customers }: Settings, tenant: string, keyId: string) => {
   return customer && keyById(customer, keyId);
 };
 
+/** The most a call may cost, wherever its route takes it: the dearest target of those whose price is known. */
+function worstPrice(prices: Prices, { provider, model, tokens, route }: JobRequest, asked: number) {
+  const first = prices.worstCase({ provider, model }, { ...tokens, asked });
+  if (first === undefined || !route) return first;
+  const others = route.targets.map((each) => prices.worstCase(each, { ...each.tokens, asked }) ?? 0);
+  return Math.max(first, ...others);
+}
+
 /** @throws SluiceError price_unknown */
 export function quotasOf(
   { settings, prices }: { settings: Settings; prices: Prices },
   tenant: string,
-  { axes, provider, model, tokens }: JobRequest,
+  request: JobRequest,
 ): CallQuotas {
-  const place = { provider, model };
+  const { axes, provider, model, tokens, outputCap } = request;
   const held = heldOutput(tokens, settings.quotas.open_output_tokens);
-  const price = () => prices.worstCase(place, { ...tokens, asked: held.output });
-  const call = { axes, place, input: tokens.input, ...held, price };
-  const charges = chargesOf(settings.customers, tenant, call);
+  const chargesFor = (output: number) =>
+    chargesOf(settings.customers, tenant, {
+      ...{ axes, place: { provider, model }, input: tokens.input, isOpen: held.isOpen, output },
+      price: () => worstPrice(prices, request, output),
+    });
+  const fits = (output: number) => chargesFor(output).every(({ cost, limit }) => cost <= limit.capacity);
+  // A cap of ours refuses no call for good: it gives way to what there is at most.
+  const choices = outputCap === undefined ? 1 : held.output / outputCap;
+  const cap = outputCap && largest(outputCap, (tokensEach) => fits(tokensEach * choices));
+  const charges = chargesFor(cap ? cap * choices : held.output);
   const { max_queue_depth, warn_queue_depth } = keyOf(settings, tenant, axes.key) ?? {};
   const keyDepthLimit = max_queue_depth ?? (warn_queue_depth === undefined ? undefined : anyDepth);
-  return { charges, text: encodeCharges(charges, settings.quotas), keyDepthLimit };
+  return {
+    charges,
+    text: encodeCharges(charges, settings.quotas),
+    keyDepthLimit,
+    outputCap: cap || outputCap,
+  };
+}
+
+/** The largest number from 1 to `most` that fits, if those below it do too; 0 when not even 1 does. */
+function largest(most: number, fits: (number: number) => boolean): number {
+  if (fits(most)) return most;
+  let [low, high] = [0, most];
+  while (high - low > 1) {
+    const middle = (low + high) >> 1;
+    if (fits(middle)) low = middle;
+    else high = middle;
+  }
+  return low;
 }
 
 /** What the answer tells its caller of its quotas. */

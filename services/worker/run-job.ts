@@ -1,7 +1,7 @@
 import type { ProviderSettings, Settings } from '#config/schema.ts';
 import { providerDialect } from '#shared/contracts/endpoint.ts';
 import type { Attempt } from '#shared/contracts/job.ts';
-import { outgoing } from '#shared/contracts/outgoing-body.ts';
+import { outgoing, withMaximum } from '#shared/contracts/outgoing-body.ts';
 import { ticketVersion } from '#shared/contracts/ticket.ts';
 import type { Abandoned } from '#shared/jobs/abandon.ts';
 import type { Begun, BegunJob, JobStore } from '#shared/jobs/job-store.ts';
@@ -35,6 +35,7 @@ import type { LostAttempts } from './streams/lost-attempts.ts';
 import type { ProviderStream } from './streams/provider-stream.ts';
 import type { StreamedAttempt, StreamedAttempts } from './streams/streamed-attempts.ts';
 import type { SuspectPlace } from './suspect-place.ts';
+import { isOpenaiOwn } from './translate/provider-models.ts';
 
 export interface RunJobParts {
   id: PoolId;
@@ -326,9 +327,18 @@ function credentialOf(
   return credentials.find(({ id }) => id === grant.credential);
 }
 
-/** The body of a call that named a route, or a model it fell back from: with the model it goes to now. */
-const withModel = ({ endpoint, body, model }: BegunJob) =>
-  JSON.stringify(outgoing(endpoint, JSON.parse(body) as Record<string, unknown>, model));
+/**
+ * The body as its provider is to get it: that of a call that named a route, or a model it fell back from, with the model it
+ * goes to now; that of a call that a budget counts, with a maximum of output. Any other as it is.
+ */
+function bodyFor(kind: ProviderSettings['dialect'], { endpoint, body, model, route, outputCap }: BegunJob) {
+  if (!route && outputCap === undefined) return body;
+  const stored = JSON.parse(body) as Record<string, unknown>;
+  const named = route ? outgoing(endpoint, stored, model) : stored;
+  if (outputCap === undefined) return JSON.stringify(named);
+  const inChat = isOpenaiOwn(kind, model) ? 'max_completion_tokens' : 'max_tokens';
+  return JSON.stringify(withMaximum(endpoint, named, outputCap, inChat));
+}
 
 async function makeAttempt(
   parts: RunJobParts,
@@ -348,7 +358,7 @@ async function makeAttempt(
   };
   const answer = await inSpan(spans.attempt, SpanKind.CLIENT, attributes, () =>
     callProvider(client, clock, {
-      job: job.route ? { ...job, body: withModel(job) } : job,
+      job: { ...job, body: bodyFor(provider.dialect, job) },
       jobId,
       settings: provider,
       pool: id.pool,

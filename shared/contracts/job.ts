@@ -140,4 +140,6 @@ export interface JobRequest {
   isCopy?: true;
   /** What the answer is kept as for later calls, if it is. */
   cache?: CacheOrder | undefined;
+  /** Maximum of output tokens that the provider is asked for, because a budget counts the call and it names none. */
+  outputCap?: number | undefined;
 }

@@ -2,6 +2,26 @@ import { type Endpoint, modelInPath } from './endpoint.ts';
 
 type Fields = Record<string, unknown>;
 
+/** What chat completions call a maximum of output tokens: OpenAI's own models, and others. */
+export type ChatMaximum = 'max_completion_tokens' | 'max_tokens';
+
+/** The body with a maximum of output tokens, in the words of its endpoint. */
+export function withMaximum(endpoint: Endpoint, body: Fields, tokens: number, inChat: ChatMaximum): Fields {
+  switch (endpoint) {
+    case '/v1/chat/completions':
+      return { ...body, [inChat]: tokens };
+    case '/v1/responses':
+      return { ...body, max_output_tokens: tokens };
+    case '/v1beta/models/{model}:generateContent':
+      return {
+        ...body,
+        generationConfig: { ...(body.generationConfig as Fields | undefined), maxOutputTokens: tokens },
+      };
+    default:
+      return { ...body, max_tokens: tokens };
+  }
+}
+
 /** The body as its provider takes it: with its own name of the model, where the body is the place for it. */
 export function outgoing(endpoint: Endpoint, body: Fields, model: string): Fields {
   if (!modelInPath(endpoint)) return { ...body, model };

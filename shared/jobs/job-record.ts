@@ -157,6 +157,8 @@ export interface BegunJob {
   cache: CacheOrder | undefined;
   /** Its axes as they stand in the record (CallAxes as JSON), read by few. */
   axesText: string;
+  /** Maximum of output tokens to ask for although the body names none. */
+  outputCap: number | undefined;
 }
 
 /** Fields of the record that `begin` returns after the time of the first start. */
@@ -177,6 +179,7 @@ export const begunFields = [
   'attemptsBefore',
   'cache',
   'axes',
+  'outputCap',
 ] as const;
 
 /** What `begin` granted: `values` are the time of the first start and `begunFields`. */
@@ -194,7 +197,7 @@ export function begunJobOf(attempt: number, nowMs: number, values: readonly stri
     followers,
     ...rest
   ] = values;
-  const [blob, deadlineMs, route, target, attemptsBefore, cache, axesText] = rest;
+  const [blob, deadlineMs, route, target, attemptsBefore, cache, axesText, outputCap] = rest;
   return {
     attempt,
     nowMs,
@@ -215,6 +218,7 @@ export function begunJobOf(attempt: number, nowMs: number, values: readonly stri
     attemptsBefore: Number(attemptsBefore),
     cache: jsonOr<CacheOrder>(cache),
     axesText: axesText!,
+    outputCap: numberOr(outputCap),
   };
 }
 
@@ -251,6 +255,7 @@ export function requestFields(
     ...(request.webhook === undefined ? [] : ['webhook', request.webhook]),
     ...(request.route === undefined ? [] : ['route', JSON.stringify(request.route)]),
     ...(request.cache === undefined ? [] : ['cache', JSON.stringify(request.cache)]),
+    ...(request.outputCap === undefined ? [] : ['outputCap', String(request.outputCap)]),
     ...(runAtMs === undefined ? [] : ['runAtMs', String(runAtMs)]),
     ...(blob === undefined ? [] : ['requestBlob', blob]),
   ];

@@ -53,7 +53,10 @@ export function countedOf(numbers: readonly number[]): Counted[] {
 }
 
 /** Charges as the scripts read them. */
-export function encodeCharges(charges: readonly Charge[], settings: Settings['quotas']): string | undefined {
+export function encodeCharges(
+  charges: readonly Charge[],
+  settings: Pick<Settings['quotas'], 'counters_max' | 'recheck_ms'>,
+): string | undefined {
   if (charges.length === 0) return undefined;
   const rows = charges.map(({ limit: quota, counter, cost }) => {
     const { counting, dimension, limit, windowMs, detail, full, spread, axis } = quota;
@@ -126,6 +129,20 @@ function limitsFor(customers: Settings['customers'], tenant: string, axes: CallA
     ...(team ? prepareLimits({ tier: 'team', id: axes.team! }, team) : []),
     ...(key ? prepareLimits({ tier: 'key', id: key.id }, key) : []),
   ];
+}
+
+/** Axes that are known only once a call has its place. */
+const placed: readonly string[] = ['provider', 'model', 'route'];
+
+/** Whether a budget may count a call of this caller, wherever it goes. */
+export function isBudgeted(customers: Settings['customers'], tenant: string, callAxes: CallAxes): boolean {
+  const axes = withTeam(customers[tenant], callAxes);
+  const values: Values = { ...axes };
+  return limitsFor(customers, tenant, axes).some(
+    ({ dimension, match }) =>
+      dimension === 'nano_usd' &&
+      match.every(([axis, matches]) => placed.includes(axis) || matches(values[axis] ?? '')),
+  );
 }
 
 /**

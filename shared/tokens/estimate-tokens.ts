@@ -96,7 +96,7 @@ export function estimateInputTokens(
 }
 
 /** The most output a call may ask for, or undefined when it sets no bound. */
-function maxOutputTokens(body: Record<string, unknown>): number | undefined {
+export function maxOutputTokens(body: Record<string, unknown>): number | undefined {
   const gemini = (body.generationConfig ?? {}) as Record<string, unknown>;
   const asked =
     body.max_completion_tokens ?? body.max_output_tokens ?? body.max_tokens ?? gemini.maxOutputTokens;
@@ -104,8 +104,11 @@ function maxOutputTokens(body: Record<string, unknown>): number | undefined {
 }
 
 /** Answers that a call asks for; each may be as long as the maximum. */
-function choices({ n, best_of }: Record<string, unknown>): number {
-  const counts = [n, best_of].filter((count) => typeof count === 'number' && Number.isInteger(count));
+function choices({ n, best_of, generationConfig }: Record<string, unknown>): number {
+  const { candidateCount } = (generationConfig ?? {}) as Record<string, unknown>;
+  const counts = [n, best_of, candidateCount].filter(
+    (count) => typeof count === 'number' && Number.isInteger(count),
+  );
   return Math.max(1, ...(counts as number[]));
 }
 

@@ -25,7 +25,7 @@ afterAll(async () => {
 type Customer = Settings['customers'][string];
 type LimitGiven = Customer['limits'][number];
 
-const quotaSettings = { counters_max: 1_000, recheck_ms: 30_000, open_output_tokens: 1 };
+const quotaSettings = { counters_max: 1_000, recheck_ms: 30_000 };
 const deadlineMs = 3_600_000;
 /** The end of a leap day, just before a month begins: calendars have their edges here. */
 const startMs = Date.UTC(2028, 1, 29, 23, 58, 30);

@@ -17,7 +17,7 @@ export function togetherOf(settings: Settings, submission: Submission): Together
   const own = [request.webhook, idempotencyKey, deadlineSeconds, runAtMs];
   if (own.some((value) => value !== undefined)) return undefined;
   const { stream = 'whole', delivery, priority } = request;
-  const apart = [under.namespace, stream, delivery, String(priority)];
+  const apart = [under.namespace, stream, delivery, String(priority), String(request.outputCap)];
   const digest = requestDigest(request, answeredFields(request), ...apart);
   return { digest, readersMax: under.readersMax };
 }

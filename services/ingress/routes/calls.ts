@@ -1,6 +1,7 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { ZodTypeProvider } from 'fastify-type-provider-zod';
 import { type Endpoint, endpoints, modelInPath } from '#shared/contracts/endpoint.ts';
+import type { JobRequest } from '#shared/contracts/job.ts';
 import { SluiceError } from '#shared/kernel/errors.ts';
 import {
   type AcceptedJob,
@@ -71,7 +72,7 @@ export async function answerCall(
   if (options.door.applied) reply.header('preference-applied', options.door.applied);
   if (options.door.kind === 'deferred') {
     const accepted = await acceptJob(parts, submission);
-    noteAccepted(reply, accepted);
+    noteAccepted(reply, accepted, submission.request);
     return sendJob(parts, request, reply, 202, accepted.jobId);
   }
   const held = { ...submission, together: togetherOf(parts.settings, submission) };
@@ -80,7 +81,12 @@ export async function answerCall(
 }
 
 /** What the answer will say of how its call was taken, whatever it is. */
-function noteAccepted(reply: FastifyReply, { cache, joined, share }: AcceptedJob): void {
+function noteAccepted(
+  reply: FastifyReply,
+  { cache, joined, share }: AcceptedJob,
+  { outputCap }: JobRequest,
+): void {
+  if (outputCap !== undefined) reply.header('x-sluice-output-cap', outputCap);
   reply.headers(cacheHeaders(cache));
   if (joined && share) reply.header('x-sluice-coalesced', 'true');
 }
@@ -96,7 +102,7 @@ async function streamOpen(
   const after = readLastEventId(request);
   const { subscription, ...accepted } = await acceptFollowedJob(parts, submission);
   const { jobId, joined } = accepted;
-  noteAccepted(reply, accepted);
+  noteAccepted(reply, accepted, submission.request);
   const { endpoint } = submission.request;
   const waitMs = options.door.waitMs ?? parts.settings.jobs.await_max_seconds * 1_000;
   reply.header('location', `/v1/jobs/${jobId}`).header('x-sluice-job-id', jobId);
@@ -117,7 +123,7 @@ async function holdOpen(
   refuseTooManyWaiting(parts);
   const { awaited, ...accepted } = await acceptAwaitedJob(parts, submission);
   const { jobId } = accepted;
-  noteAccepted(reply, accepted);
+  noteAccepted(reply, accepted, submission.request);
   const waitMs = options.door.waitMs ?? parts.settings.jobs.await_max_seconds * 1_000;
   // Set before the wait: should it end in an error, the caller still knows where its answer will be.
   reply.header('location', `/v1/jobs/${jobId}`).header('x-sluice-job-id', jobId);

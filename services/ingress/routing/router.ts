@@ -4,6 +4,7 @@ import type { CallAxes, JobRoute, RouteTarget, TokenEstimate } from '#shared/con
 import type { Clock } from '#shared/kernel/clock.ts';
 import { SluiceError } from '#shared/kernel/errors.ts';
 import type { Random } from '#shared/kernel/random.ts';
+import { isBudgeted } from '#shared/quotas/charges.ts';
 import type { KeyAccess } from '#shared/tenants/key-access.ts';
 import type { Prices } from '#shared/tokens/price.ts';
 import type { ModelPlace, ModelTable } from '../model-table.ts';
@@ -72,6 +73,12 @@ export class Router {
   /** How many models a call may name to fall back on. */
   get fallbacksMax(): number {
     return this.#parts.settings.routing.fallbacks_max;
+  }
+
+  /** The most output that the provider is asked for, for a call that names no maximum; undefined: nothing is asked. */
+  outputCapOf(tenant: string, axes: CallAxes): number | undefined {
+    const { customers, quotas } = this.#parts.settings;
+    return isBudgeted(customers, tenant, axes) ? quotas.capped_output_tokens : undefined;
   }
 
   /** @throws SluiceError model_not_found, request_exceeds_ceiling, no_target, route_rejected, or what the key may not call */

@@ -10,7 +10,10 @@ const nowhere = { apiKey: 'unused', baseURL: 'https://provider.invalid' };
  * OpenAI's own models, whoever is asked for them. They take parameters that others do not know, and refuse some that others
  * want; others name their reasoning in the answer.
  */
-const openaiOwn = /^(gpt-(?!oss)|chatgpt|codex|o\d|ft:)/;
+const ownModels = /^(gpt-(?!oss)|chatgpt|codex|o\d|ft:)/;
+
+export const isOpenaiOwn = (kind: ProviderKind, model: string): boolean =>
+  kind === 'azure' || ownModels.test(model);
 
 /**
  * The model of a provider as the AI SDK knows it: it writes requests and reads answers, and sends nothing by itself. A
@@ -19,7 +22,7 @@ const openaiOwn = /^(gpt-(?!oss)|chatgpt|codex|o\d|ft:)/;
 export async function openModel(kind: ProviderKind, model: string, fetch: Fetch): Promise<LanguageModelV4> {
   switch (providerDialect[kind]) {
     case 'openai':
-      return openChatModel(kind === 'azure' || openaiOwn.test(model), model, fetch);
+      return openChatModel(isOpenaiOwn(kind, model), model, fetch);
     case 'anthropic': {
       const { createAnthropic } = await import('@ai-sdk/anthropic');
       return createAnthropic({ ...nowhere, fetch })(model);

@@ -54,7 +54,6 @@ class Tenant {
       quotas: encodeCharges(charges, {
         counters_max: countersMax,
         recheck_ms: 30_000,
-        open_output_tokens: 1,
       }),
       request: {
         ...{ endpoint: '/v1/chat/completions', pool: 'q', body: '{}', headers: {}, priority: 0 },
