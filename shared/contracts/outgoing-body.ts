@@ -1,4 +1,4 @@
-import { type Endpoint, modelInPath } from './endpoint.ts';
+import { type Endpoint, endpointDialect, modelInPath } from './endpoint.ts';
 
 type Fields = Record<string, unknown>;
 
@@ -7,19 +7,11 @@ export type ChatMaximum = 'max_completion_tokens' | 'max_tokens';
 
 /** The body with a maximum of output tokens, in the words of its endpoint. */
 export function withMaximum(endpoint: Endpoint, body: Fields, tokens: number, inChat: ChatMaximum): Fields {
-  switch (endpoint) {
-    case '/v1/chat/completions':
-      return { ...body, [inChat]: tokens };
-    case '/v1/responses':
-      return { ...body, max_output_tokens: tokens };
-    case '/v1beta/models/{model}:generateContent':
-      return {
-        ...body,
-        generationConfig: { ...(body.generationConfig as Fields | undefined), maxOutputTokens: tokens },
-      };
-    default:
-      return { ...body, max_tokens: tokens };
-  }
+  if (endpoint === '/v1/chat/completions') return { ...body, [inChat]: tokens };
+  if (endpoint === '/v1/responses') return { ...body, max_output_tokens: tokens };
+  if (endpointDialect[endpoint] !== 'gemini') return { ...body, max_tokens: tokens };
+  const config = body.generationConfig as Fields | undefined;
+  return { ...body, generationConfig: { ...config, maxOutputTokens: tokens } };
 }
 
 /** The body as its provider takes it: with its own name of the model, where the body is the place for it. */
