@@ -1,136 +1,123 @@
-// One large batch through the real processes: node loadtest/batch/main.ts --lines 50000 --line-bytes 4000 --workers 2 --json
-import { createReadStream, createWriteStream, openAsBlob } from 'node:fs';
+/**
+ * One large batch through real processes, by the official SDK or by `sluice batch run`, if wanted with kill -9 of a
+ * worker, of the ingress and of Redis while it runs:
+ *   node loadtest/batch/main.ts --lines 50000 --via sdk --kill --json
+ * Fails unless every line is in one file once, and the provider, the ledger and the partial output agree.
+ */
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { Readable } from 'node:stream';
-import { pipeline } from 'node:stream/promises';
 import { parseArgs } from 'node:util';
-import { splitLines } from '#shared/batches/split-lines.ts';
+import OpenAI from 'openai';
+import { z } from 'zod';
 import { systemClock } from '#shared/kernel/clock.ts';
-import { Children } from '../cluster/children.ts';
-import { Provider } from '../cluster/provider.ts';
-import { RedisServer } from '../cluster/redis-server.ts';
-import { forgetPeak, peakRssMb } from './peak-memory.ts';
-import { batchConfiguration, key, writeInput } from './workload.ts';
+import { type BatchSystem, startSystem } from './batch-system.ts';
+import { checkAccounts } from './check-accounts.ts';
+import { checkResults } from './check-results.ts';
+import { cliDoor, resultFilesIn, sdkDoor } from './doors.ts';
+import { KillInTurn } from './kill-in-turn.ts';
+import { MemoryWatch } from './memory-watch.ts';
+import { PartialOutput } from './partial-output.ts';
+import { type Watched, watchBatch } from './watch-batch.ts';
+import { key, refusedOf, writeInput } from './workload.ts';
 
-const { values } = parseArgs({
-  options: {
-    lines: { type: 'string', default: '5000' },
-    'line-bytes': { type: 'string', default: '4000' },
-    workers: { type: 'string', default: '2' },
-    json: { type: 'boolean', default: false },
-  },
-});
-const lines = Number(values.lines);
-const lineBytes = Number(values['line-bytes']);
-const pollMs = 1_000;
-const ends = ['completed', 'failed', 'expired', 'cancelled'];
+const number = (preset: number, max: number) => z.coerce.number().int().min(1).max(max).default(preset);
+const text = { type: 'string' } as const;
+const yes = { type: 'boolean', default: false } as const;
+const options = { lines: text, 'line-bytes': text, workers: text, via: text, kill: yes, json: yes };
+const flags = z
+  .object({
+    lines: number(5_000, 10_000_000),
+    'line-bytes': number(1_000, 100_000_000),
+    workers: number(2, 64),
+    via: z.enum(['sdk', 'cli']).default('sdk'),
+    kill: z.boolean(),
+    json: z.boolean(),
+  })
+  .parse(parseArgs({ options }).values);
+const { lines } = flags;
 
-interface Batch {
-  id: string;
-  status: string;
-  output_file_id?: string;
-  request_counts: { total: number; completed: number; failed: number };
-}
-
-const say = (line: string) => console.error(line);
-
-/** Lines of an output file, and how many different custom ids they have. */
-async function linesOf(path: string): Promise<{ written: number; distinct: number }> {
-  const seen = new Set<string>();
-  let written = 0;
-  for await (const { bytes } of splitLines(createReadStream(path), Number.MAX_SAFE_INTEGER)) {
-    written++;
-    seen.add((JSON.parse(bytes!.toString()) as { custom_id: string }).custom_id);
-  }
-  return { written, distinct: seen.size };
-}
-
-async function formOf(path: string): Promise<FormData> {
-  const form = new FormData();
-  form.append('purpose', 'batch');
-  form.append('file', await openAsBlob(path), 'input.jsonl');
-  return form;
-}
-
-const batchOf = (fileId: string) =>
-  JSON.stringify({ input_file_id: fileId, endpoint: '/v1/chat/completions', completion_window: '24h' });
-
-async function start(): Promise<{ children: Children; redis: RedisServer; provider: Provider }> {
-  const children = new Children();
-  const [redis, provider] = await Promise.all([RedisServer.start(children), Provider.start(children, 1)]);
-  await provider.answerAfter(5);
-  return { children, redis, provider };
+function killingsOf({ ingress, workers, redis }: BatchSystem, memory: MemoryWatch): KillInTurn {
+  const killed = (name: string, atShare: number, kill: () => Promise<void>) => ({
+    name,
+    atShare,
+    kill: async () => {
+      console.error(`kill -9 of ${name}`);
+      await memory.look();
+      await kill();
+    },
+  });
+  if (!flags.kill) return new KillInTurn([]);
+  return new KillInTurn([
+    killed('worker', 0.2, () => workers[0]!.kill()),
+    killed('ingress', 0.4, () => ingress.kill()),
+    killed('redis', 0.6, () => redis.crash()),
+    killed('ingress again', 0.8, () => ingress.kill()),
+  ]);
 }
 
 async function main(): Promise<void> {
-  const { children, redis, provider } = await start();
-  const folder = await children.folder();
-  const config = await batchConfiguration(folder, provider.url, lines);
-  const service = (name: 'ingress' | 'worker') =>
-    children.node({
-      name,
-      args: [`services/${name}/main.ts`],
-      env: { SLUICE_CONFIG: config, REDIS_URL: redis.url },
-      ready: new RegExp(`"${name} ready"`),
-    });
-  const ingress = await service('ingress');
-  const workers = await Promise.all(Array.from({ length: Number(values.workers) }, () => service('worker')));
-  const { port } = JSON.parse(ingress.readyLine) as { port: number };
-  const ask = async (path: string, init: Omit<RequestInit, 'headers'> = {}) => {
-    const type = typeof init.body === 'string' ? { 'content-type': 'application/json' } : {};
-    const headers = { authorization: `Bearer ${key}`, ...type };
-    const response = await fetch(`http://127.0.0.1:${port}/v1${path}`, { ...init, headers });
-    if (!response.ok) throw new Error(`${path}: ${response.status} ${await response.text()}`);
-    return response;
-  };
-
+  const system = await startSystem(lines, flags.workers);
+  const { url, folder, redis, ingress, workers } = system;
+  const openai = new OpenAI({ apiKey: key, baseURL: `${url}/v1` });
   const input = join(folder, 'input.jsonl');
-  await writeInput(input, lines, lineBytes);
-  const inputBytes = (await stat(input)).size;
-  await forgetPeak(ingress.pid);
-  const idleMb = await peakRssMb(ingress.pid);
-  const form = await formOf(input);
-  const { id: fileId } = (await (await ask('/files', { method: 'POST', body: form })).json()) as {
-    id: string;
-  };
-  const uploadMb = await peakRssMb(ingress.pid);
-  say(`uploaded ${inputBytes} bytes; ingress ${idleMb} → ${uploadMb} MB`);
+  await writeInput(input, lines, flags['line-bytes']);
+  const files = resultFilesIn(folder);
+  const door = flags.via === 'cli' ? cliDoor(system.children, url, files) : sdkDoor(openai);
+  const memory = new MemoryWatch(() => ({
+    ingress: [ingress.pid],
+    worker: workers.map(({ pid }) => pid),
+    redis: [redis.pid],
+    [flags.via]: [door.pid()],
+  }));
+  const idle = await memory.now();
 
   const startedMs = systemClock.monotonicMs();
-  const body = batchOf(fileId);
-  let batch = (await (await ask('/batches', { method: 'POST', body })).json()) as Batch;
-  while (!ends.includes(batch.status)) {
-    await systemClock.sleep(pollMs);
-    batch = (await (await ask(`/batches/${batch.id}`)).json()) as Batch;
-    say(`${batch.status} ${JSON.stringify(batch.request_counts)}`);
-  }
+  const batchId = await door.begin(input);
+  const uploaded = await memory.now();
+  const partial = new PartialOutput(url, batchId);
+  const killing = killingsOf(system, memory);
+  const watched = await watchBatch(openai, batchId, { memory, killing, partial });
   const seconds = (systemClock.monotonicMs() - startedMs) / 1_000;
-  const output = join(folder, 'output.jsonl');
-  const content = await ask(`/files/${batch.output_file_id}/content`);
-  await pipeline(Readable.fromWeb(content.body as never), createWriteStream(output));
-  const { written, distinct } = await linesOf(output);
-  const result = {
-    lines,
-    inputBytes,
-    status: batch.status,
-    counts: batch.request_counts,
-    outputLines: written,
-    distinctLines: distinct,
-    providerCalls: await provider.total(),
-    seconds: Math.round(seconds),
-    linesPerSecond: Math.round(lines / seconds),
-    peakRssMb: {
-      ingressIdle: idleMb,
-      ingressUpload: uploadMb,
-      ingress: await peakRssMb(ingress.pid),
-      workers: await Promise.all(workers.map(({ pid }) => peakRssMb(pid))),
-      redis: await peakRssMb(redis.pid),
-    },
-  };
-  console.log(values.json ? JSON.stringify(result) : JSON.stringify(result, undefined, 2));
-  const whole = written === lines && distinct === lines && batch.status === 'completed';
-  process.exit(whole ? 0 : 1);
+  await door.end(files);
+  await partial.readOn();
+  await memory.look();
+  memory.stop();
+
+  const rates = { seconds: Math.round(seconds), linesPerSecond: Math.round(lines / seconds) };
+  const rssMb = { idle, uploaded, atQuarters: watched.rssMbAtQuarters, peak: memory.peaks };
+  const stoodStill = flags.kill ? { stoodStillMs: killing.stoodStillMs } : {};
+  const fellOver = [ingress, ...workers].reduce((sum, each) => sum + each.fellOver, 0);
+  const checked = await check(system, watched, partial);
+  const run = { via: flags.via, kill: flags.kill, lines, inputBytes: (await stat(input)).size };
+  const result = { ...run, ...rates, ...checked, ...stoodStill, fellOver, rssMb };
+  console.log(flags.json ? JSON.stringify(result) : JSON.stringify(result, undefined, 2));
+  process.exit(checked.whole ? 0 : 1);
+}
+
+/** Everything that can be wrong with a batch that has ended. */
+async function check(
+  system: BatchSystem,
+  { batch, linesReadWhileRunning }: Watched,
+  partial: PartialOutput,
+): Promise<{ whole: boolean } & Record<string, unknown>> {
+  const { jobs, outputSha256, ...results } = await checkResults(resultFilesIn(system.folder), lines);
+  const accounts = await checkAccounts(system, jobs, results.outputLines);
+  const { completed, failed } = batch.request_counts!;
+  const partialIsOutput = partial.digest() === outputSha256;
+  const { linesNotCalled, callsOfNoLine, linesNotChargedOnce, rowsOfNoCall, usageDiscrepancies } = accounts;
+  const { lost, duplicated, foreign } = results;
+  const wrong = [lost, duplicated, foreign, linesNotCalled, callsOfNoLine, linesNotChargedOnce, rowsOfNoCall];
+  const whole =
+    batch.status === 'completed' &&
+    completed === results.outputLines &&
+    failed === results.errorLines &&
+    failed === refusedOf(lines) &&
+    jobs.size === lines &&
+    partialIsOutput &&
+    linesReadWhileRunning > 0 &&
+    [...wrong, usageDiscrepancies].every((count) => count === 0);
+  const { status } = batch;
+  return { whole, status, ...results, linesReadWhileRunning, partialIsOutput, ...accounts };
 }
 
 await main();

@@ -42,6 +42,13 @@ export class RedisServer {
     await this.#spawn();
   }
 
+  /** kill -9, and a new start on what its file holds. */
+  async crash(): Promise<void> {
+    this.#child?.signal('SIGKILL');
+    await this.#child?.ended;
+    await this.#spawn();
+  }
+
   async stop(): Promise<void> {
     if (this.#child) await endChild(this.#child, stopPatienceMs);
   }
