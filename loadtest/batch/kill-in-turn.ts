@@ -11,7 +11,8 @@ export interface Killing {
 /** Kills one after the other as the batch goes on, and tells how long it stood still each time. */
 export class KillInTurn {
   readonly #killings: Killing[];
-  #last: { name: string; atMs: number; done: number } | undefined;
+  /** The last one to be killed; `done` is what was done when the batch was first seen again. */
+  #last: { name: string; atMs: number; done: number | undefined } | undefined;
   /** Milliseconds from each kill until more lines were done. */
   readonly stoodStillMs: Record<string, number> = {};
 
@@ -20,14 +21,15 @@ export class KillInTurn {
   }
 
   async progressed(done: number, share: number): Promise<void> {
-    if (this.#last && done > this.#last.done) {
+    if (this.#last) this.#last.done ??= done;
+    if (this.#last?.done !== undefined && done > this.#last.done) {
       this.stoodStillMs[this.#last.name] = Math.round(systemClock.monotonicMs() - this.#last.atMs);
       this.#last = undefined;
     }
     const [next] = this.#killings;
     if (!next || share < next.atShare || this.#last) return;
     this.#killings.shift();
-    this.#last = { name: next.name, atMs: systemClock.monotonicMs(), done };
+    this.#last = { name: next.name, atMs: systemClock.monotonicMs(), done: undefined };
     await next.kill();
   }
 }

@@ -38,10 +38,8 @@ interface RunParts {
 /** How often Sluice is asked how far it is. */
 const pollMs = 1_000;
 
-export function addBatchCommand(program: Command, context: CliContext): void {
-  program
-    .command('batch')
-    .description('run batches')
+export function addBatchRunCommand(batch: Command, context: CliContext): void {
+  batch
     .command('run')
     .description('run all calls of a file; run it again to go on after a Ctrl-C or a crash')
     .argument('<input>', 'lines of JSON as OpenAI’s batches take them; - reads the standard input')
@@ -88,7 +86,7 @@ function listenForInterrupts({ say }: CliContext, cancels: boolean): AbortSignal
 
 /** Sees to it that the batch of this run exists exactly once. Returns its id. */
 async function submit(parts: RunParts, inputPath: string): Promise<string> {
-  const { context, client, state, options } = parts;
+  const { context, client, state, options, stop } = parts;
   // Also read to begin anew: it must not be a run that somebody is at.
   const found = await state.read();
   const left = options.force ? undefined : found;
@@ -99,10 +97,14 @@ async function submit(parts: RunParts, inputPath: string): Promise<string> {
     return left.batchId;
   }
   const run = left?.fileId ? left : await upload(parts, inputPath, found === undefined);
-  // It may have been made by a process that died before it could read, or note, the answer.
-  const made = run.asked ? await findBatch(client, run.runId) : undefined;
+  // It may have been made already, when nobody was left to read, or note, the answer.
+  let mayExist = run.asked;
   await state.write({ ...run, asked: true });
-  const { id } = made ?? (await createBatch(client, { ...run, fileId: run.fileId! }));
+  const { id } = await client.patiently(async () => {
+    const made = mayExist ? await findBatch(client, run.runId) : undefined;
+    mayExist = true;
+    return made ?? createBatch(client, { ...run, fileId: run.fileId! });
+  }, stop);
   await state.write({ ...run, asked: true, batchId: id });
   context.say(`Batch ${id}.`);
   return id;
@@ -121,8 +123,11 @@ async function upload(parts: RunParts, inputPath: string, isFirst: boolean): Pro
     asked: false,
   };
   await (isFirst ? state.create(run) : state.write(run));
+  // Nobody waits for a Sluice that was never there, or for the end of an upload to learn that the key is wrong.
+  await client.ask('/v1/files?limit=1');
   context.say(`Uploading ${inputPath === '-' ? 'the input' : inputPath} …`);
-  const uploaded = { ...run, fileId: await uploadInput(client, input.path, stop) };
+  const fileId = await client.patiently(() => uploadInput(client, input.path, stop), stop);
+  const uploaded = { ...run, fileId };
   await state.write(uploaded);
   await input.discard();
   return uploaded;

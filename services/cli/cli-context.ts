@@ -29,6 +29,8 @@ export interface CliContext {
   print: (text: string) => void;
   /** Writes to the standard output exactly this. */
   write: (text: string) => void;
+  /** Copies bytes to the standard output, as fast as whoever reads it takes them. */
+  copy: (bytes: AsyncIterable<Uint8Array>) => Promise<void>;
   /** Writes a line to the standard error: what happens meanwhile. */
   say: (text: string) => void;
   /** Whether a person watches the standard error, and the standard output. */

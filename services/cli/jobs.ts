@@ -1,10 +1,11 @@
 import type { Command } from 'commander';
 import { z } from 'zod';
 import { jobStates } from '#shared/contracts/job.ts';
+import { cancelEach } from './cancel-each.ts';
 import { type CliContext, type CommonOptions, openClient } from './cli-context.ts';
 import { CliError, exitCodes, usageError } from './cli-error.ts';
 import { detailOf, type Job, jobShape } from './job-shape.ts';
-import { formatSpan, formatTable } from './table.ts';
+import { formatFields, formatSpan, formatTable } from './table.ts';
 import { tailJob } from './tail-job.ts';
 
 const jobPage = z.object({ data: z.array(jobShape), has_more: z.boolean(), last_id: z.string().nullable() });
@@ -49,7 +50,7 @@ export function addJobsCommand(program: Command, context: CliContext): void {
     .description('cancel jobs')
     .argument('<ids...>')
     .action((ids: string[], _options, command: Command) =>
-      cancelJobs(context, ids, command.optsWithGlobals<CommonOptions>()),
+      cancelEach(context, '/v1/jobs', ids, command.optsWithGlobals<CommonOptions>()),
     );
   jobs
     .command('tail')
@@ -101,10 +102,7 @@ async function getJob(context: CliContext, id: string, options: GetOptions): Pro
   if (options.result)
     return printResult(context, await client.ask(`${path}/result`, { ...asked, isWanted }), id);
   const job = await client.askJson(path, jobShape, asked);
-  if (options.json) return context.print(JSON.stringify(job));
-  const shown = Object.entries(job).filter(([name, value]) => name !== 'object' && value !== null);
-  const text = (value: unknown) => (typeof value === 'string' ? value : JSON.stringify(value));
-  context.print(shown.map(([name, value]) => `${name.padEnd(16)} ${text(value)}`).join('\n'));
+  context.print(options.json ? JSON.stringify(job) : formatFields(job));
 }
 
 /** Any outcome of the job, whatever its status. */
@@ -116,24 +114,4 @@ async function printResult(context: CliContext, response: Response, id: string):
   // What the provider, or Sluice in its place, answered to the call; also when that was an error.
   if (!response.ok) context.end(exitCodes.failed);
   context.print((await response.text()).trimEnd());
-}
-
-async function cancelJobs(
-  context: CliContext,
-  ids: readonly string[],
-  options: CommonOptions,
-): Promise<void> {
-  const client = await openClient(context, options);
-  for (const id of ids) {
-    const path = `/v1/jobs/${encodeURIComponent(id)}/cancel`;
-    try {
-      const job = await client.askJson(path, jobShape, { method: 'POST' });
-      context.print(options.json ? JSON.stringify(job) : `${id} ${job.status}`);
-    } catch (error) {
-      if (!(error instanceof CliError) || error.exitCode !== exitCodes.failed) throw error;
-      context.end(exitCodes.failed);
-      const { message, code } = error;
-      context.print(options.json ? JSON.stringify({ id, error: { code, message } }) : `${id} ${message}`);
-    }
-  }
 }

@@ -1,4 +1,5 @@
 // `sluice`: the command line. It talks HTTP to a Sluice that runs; only `up` runs one.
+import { pipeline } from 'node:stream/promises';
 import { Command, CommanderError } from 'commander';
 import {
   ConfigurationError,
@@ -15,7 +16,7 @@ import { describeError } from '#shared/kernel/errors.ts';
 import { systemRandom } from '#shared/kernel/random.ts';
 import { keptAdminKey, keptDevelopmentKey } from '../development-key.ts';
 import { reachableHost, readRunningFile } from '../running-file.ts';
-import { addBatchCommand } from './batch-run.ts';
+import { addBatchCommand } from './batches.ts';
 import { type CliContext, type CommonOptions, errorText, type Target } from './cli-context.ts';
 import { CliError, type ExitCode, exitCodes, usageError } from './cli-error.ts';
 import { addCustomersCommand, addTeamsCommand } from './customers.ts';
@@ -77,6 +78,7 @@ const context: CliContext = {
   random: systemRandom,
   print: (text) => void process.stdout.write(`${text}\n`),
   write: (text) => void process.stdout.write(text),
+  copy: (bytes) => pipeline(bytes, process.stdout, { end: false }),
   say: (text) => void process.stderr.write(`${text}\n`),
   watched: process.stderr.isTTY === true,
   printWatched: process.stdout.isTTY === true,

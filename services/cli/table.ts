@@ -14,6 +14,14 @@ export function formatTable(headings: readonly string[], rows: readonly (readonl
     .join('\n');
 }
 
+/** The fields of an object of the API, one per line. */
+export function formatFields(object: Record<string, unknown>): string {
+  const shown = Object.entries(object).filter(([name, value]) => name !== 'object' && value !== null);
+  const width = Math.max(16, ...shown.map(([name]) => name.length));
+  const text = (value: unknown) => (typeof value === 'string' ? value : JSON.stringify(value));
+  return shown.map(([name, value]) => `${name.padEnd(width)} ${text(value)}`).join('\n');
+}
+
 const steps = [
   [86_400, 'd'],
   [3_600, 'h'],

@@ -1,9 +1,10 @@
 import { z } from 'zod';
 
-/** The parts of a batch object that the command line uses. */
-export const batchShape = z.object({
+/** The parts of a batch object that the command line uses; the rest passes through with --json. */
+export const batchShape = z.looseObject({
   id: z.string(),
   status: z.string(),
+  created_at: z.number(),
   model: z.string().optional(),
   errors: z
     .object({
@@ -12,7 +13,7 @@ export const batchShape = z.object({
     .optional(),
   request_counts: z.object({ total: z.number(), completed: z.number(), failed: z.number() }),
   usage: z
-    .object({
+    .looseObject({
       input_tokens: z.number(),
       output_tokens: z.number(),
       total_tokens: z.number(),

@@ -8,6 +8,28 @@ const newline = 0x0a;
 /** Bytes of a file; 0 when it is not there. */
 export const sizeOf = async (file: string) => (await stat(file).catch(() => undefined))?.size ?? 0;
 
+/** What a batch has in its output or errors by now, from that byte on. */
+export async function outputFrom(
+  client: SluiceClient,
+  batchId: string,
+  stream: 'output' | 'errors',
+  after: number,
+): Promise<{ available: number; body: ReadableStream<Uint8Array> }> {
+  const path = `/v1/batches/${encodeURIComponent(batchId)}/output?stream=${stream}&after=${after}`;
+  const { headers, body } = await client.ask(path);
+  return { available: Number(headers.get('x-sluice-output-after')), body: body! };
+}
+
+/** The bytes of an answer. @throws CliError when the connection is cut before its end */
+export async function* whole(body: ReadableStream<Uint8Array>): AsyncGenerator<Uint8Array, void> {
+  try {
+    yield* body;
+  } catch (error) {
+    if (!(error instanceof TypeError)) throw error;
+    throw new CliError(exitCodes.unreachable, 'The connection to Sluice was cut.', { code: 'unreachable' });
+  }
+}
+
 /**
  * Appends what is new of a batch's output or errors to a file. The file holds the first bytes of what Sluice has, so its
  * size says where to go on, also after a crash in the middle of a line.
@@ -19,23 +41,19 @@ export async function collectOutput(
   file: string,
 ): Promise<void> {
   const size = await sizeOf(file);
-  const response = await client.ask(`/v1/batches/${batchId}/output?stream=${stream}&after=${size}`);
-  const available = Number(response.headers.get('x-sluice-output-after'));
-  if (available <= size) await response.body?.cancel();
+  const { available, body } = await outputFrom(client, batchId, stream, size);
+  if (available <= size) await body.cancel();
   if (available < size)
     throw new CliError(
       exitCodes.failed,
       `${file} is longer than what the batch has: it was changed meanwhile.`,
     );
-  if (available <= size || !response.body) return;
+  if (available <= size) return;
   const handle = await open(file, 'a');
   try {
-    for await (const chunk of response.body) await handle.appendFile(chunk);
+    // Should the connection be cut, what came is kept, and the rest is asked for again.
+    for await (const chunk of whole(body)) await handle.appendFile(chunk);
     await handle.datasync();
-  } catch (error) {
-    if (!(error instanceof TypeError)) throw error;
-    // The connection was cut; what came is kept, and the rest is asked for again.
-    throw new CliError(exitCodes.unreachable, 'The connection to Sluice was cut.', { code: 'unreachable' });
   } finally {
     await handle.close();
   }

@@ -1,4 +1,7 @@
+import { once } from 'node:events';
 import { mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { createServer, request as httpRequest } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
@@ -139,6 +142,40 @@ describe('sluice batch run', () => {
     await writeFile(at('out.jsonl.sluice'), JSON.stringify(rest));
     expect((await run()).code).toBe(0);
     await expectAll(60);
+    expect((await batchCount()) - before).toBe(1);
+  });
+
+  test('an upload that is cut and a creation whose answer is lost are tried again: one batch, every line once', async () => {
+    const before = await batchCount();
+    await writeInput(20, slowChat);
+    const cut = new Set<string>();
+    // Cuts the first connection that uploads, and takes away the first answer to the creation of a batch.
+    const between = createServer((request, response) => {
+      const asked = `${request.method} ${request.url}`;
+      const isFirst = !cut.has(asked);
+      if (asked === 'POST /v1/files' && isFirst) {
+        cut.add(asked);
+        return void request.once('data', () => request.destroy());
+      }
+      const { method, headers } = request;
+      const onward = httpRequest(`${sluice.url}${request.url}`, { method, headers }, (answer) => {
+        if (asked === 'POST /v1/batches' && isFirst) {
+          cut.add(asked);
+          return void response.destroy();
+        }
+        response.writeHead(answer.statusCode!, answer.headers);
+        answer.pipe(response);
+      });
+      request.pipe(onward);
+    }).listen(0, '127.0.0.1');
+    await once(between, 'listening');
+    const url = `http://127.0.0.1:${(between.address() as AddressInfo).port}`;
+    const ended = await runCli(command(), { url });
+    between.closeAllConnections();
+    between.close();
+    expect(ended).toMatchObject({ code: 0, stderr: expect.stringContaining('Trying again') as string });
+    expect([...cut]).toEqual(['POST /v1/files', 'POST /v1/batches']);
+    await expectAll(20);
     expect((await batchCount()) - before).toBe(1);
   });
 
