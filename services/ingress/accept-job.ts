@@ -218,10 +218,6 @@ async function acceptOnce(
   const consulted = await parts.cache.consult(submission);
   const { hit, order } = consulted ?? {};
   if (order) submission.request = { ...submission.request, cache: order };
-  if (!hit) {
-    refuseWhenDraining(settings, submission.request);
-    await makeRoom(parts, tenant, submission.request);
-  }
   const quotas = hit?.isFree ? noQuotas : quotasOf(parts, tenant, submission.request);
   const { outputCap } = quotas;
   if (outputCap !== submission.request.outputCap) submission.request = { ...submission.request, outputCap };
@@ -229,16 +225,27 @@ async function acceptOnce(
   const depthLimit = hit ? Number.MAX_SAFE_INTEGER : depthLimitOf(settings, submission);
   // What ends at once, or goes on with another model, is shared with nobody.
   const together = hit || submission.asked ? undefined : submission.together;
-  const ask = (goneJob?: string) =>
-    accept(parts, submission, quotas, { jobId, waiter, goneJob, follows, depthLimit, together });
-  const accepted = await ask();
+  const ask = (places: number, goneJob?: string) =>
+    accept(parts, submission, quotas, { jobId, waiter, goneJob, follows, depthLimit: places, together });
+  const admit = async (goneJob?: string) => {
+    if (!hit) {
+      refuseWhenDraining(settings, submission.request);
+      await makeRoom(parts, tenant, submission.request);
+    }
+    return ask(depthLimit, goneJob);
+  };
+  // A pool may refuse what is new, and not what it has taken already. Without a place only that is found.
+  const mayBeKnown =
+    !hit && submission.idempotencyKey !== undefined && mayRefuse(settings, submission.request);
+  const known = mayBeKnown ? await ask(0) : undefined;
+  const accepted = known && known.kind !== 'queue_full' ? known : await admit();
   if (takeCheaperModel(submission, quotas, accepted))
     return acceptOnce(parts, submission, jobId, waiter, follows);
   // A free hit asked no quota: how the caller stands is looked up for its answer.
   const told = hit?.isFree ? { ...submission, tell: undefined } : submission;
   const isKnown = accepted.kind !== 'joined' || (await jobs.view(tenant, accepted.jobId)) !== undefined;
   // The key that outlived the record it points to is free again.
-  const taken = refuseOrTake(parts, told, quotas, isKnown ? accepted : await ask(accepted.jobId));
+  const taken = refuseOrTake(parts, told, quotas, isKnown ? accepted : await admit(accepted.jobId));
   return withNotes(taken, consulted, together && { together, reader: jobId });
 }
 
@@ -247,6 +254,12 @@ function withNotes(taken: Recorded, consulted: Consulted | undefined, share: Sha
   if (taken.kind === 'joined') return { ...taken, notes: {} };
   const { hit, status } = consulted ?? {};
   return { ...taken, hit, notes: { cache: status && { status, ageSeconds: hit?.from.ageSeconds }, share } };
+}
+
+/** Whether the pool of a call refuses calls, or ends others for them, at times. */
+function mayRefuse({ providers }: Settings, { provider, pool }: JobRequest): boolean {
+  const { mode, depth_max, on_full } = providers[provider]?.pools[pool] ?? {};
+  return mode === 'draining' || (depth_max !== undefined && on_full !== 'block');
 }
 
 /** @throws SluiceError pool_draining */

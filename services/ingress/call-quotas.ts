@@ -113,15 +113,23 @@ export function tellQuotasEverywhere(
   app: FastifyInstance,
   parts: { readonly settings: Settings; redis: RedisConnection },
 ): void {
-  app.addHook('onSend', async (request, reply) => {
-    if (told.has(request) || request.identity === undefined) return;
-    const headers = await standing(parts, request).catch((error: unknown) => {
-      // Whatever is wrong is not what the caller asked about.
-      if (!(error instanceof SluiceError)) throw error;
-      return {};
-    });
-    reply.headers(headers);
+  app.addHook('onSend', (request, reply) => tellStanding(parts, request, reply));
+}
+
+/** Tells a caller that was not told yet how it stands: for a stream, before its headers go out. */
+export async function tellStanding(
+  parts: { readonly settings: Settings; redis: RedisConnection },
+  request: FastifyRequest,
+  reply: FastifyReply,
+): Promise<void> {
+  if (told.has(request) || request.identity === undefined) return;
+  told.add(request);
+  const headers = await standing(parts, request).catch((error: unknown) => {
+    // Whatever is wrong is not what the caller asked about.
+    if (!(error instanceof SluiceError)) throw error;
+    return {};
   });
+  reply.headers(headers);
 }
 
 async function standing(

@@ -128,6 +128,11 @@ export class ModelTable {
     return { provider, pool, dialect, model };
   }
 
+  /** Whether its pool takes no new calls at present. */
+  isDraining({ provider, pool }: PoolId): boolean {
+    return this.#providers[provider]?.pools[pool]?.mode === 'draining';
+  }
+
   /** Output tokens asked for on behalf of a translated call that names no maximum. */
   maxTokensTranslated({ provider, pool }: PoolId): number {
     return this.#providers[provider]!.pools[pool]!.max_tokens_translated;

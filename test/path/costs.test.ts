@@ -80,6 +80,16 @@ describe('what a call has cost', () => {
 });
 
 describe('extra_fields', () => {
+  test('are the last words of a stream, as a comment that clients skip', async () => {
+    const asked = { ...chat(), stream: true };
+    const answer = await sluice.post('/v1/chat/completions', asked, { 'x-sluice-extra-fields': 'true' });
+    const text = await answer.text();
+    const [, said = ''] = /: extra_fields (.*)\n\n$/.exec(text) ?? [];
+    const job = await jobOf(sluice, answer.headers.get('x-sluice-job-id')!);
+    expect(JSON.parse(said)).toMatchObject({ provider: 'openai', attempts: 1, cost_usd: job.cost_usd });
+    expect(job.cost_usd).toBeGreaterThan(0);
+  });
+
   test('say how an answer came about, when they are asked for; every other byte is the provider’s', async () => {
     const plain = await sluice.post('/v1/chat/completions', priced('extra'));
     const stored = await (await sluice.get(`/v1/jobs/${jobIdOf(plain)}/result`)).text();

@@ -30,6 +30,7 @@ const customers = {
   thrifty: {
     budgets: [{ usd: 0.01, match: { model: 'gpt-*' }, on_exhausted: { model: 'no-such-cheap' } }],
   },
+  streamed: { limits: [{ requests: 9, window: '1h' }] },
   free: {},
   deep: {},
 } as const;
@@ -117,6 +118,20 @@ test('headers on success and on 429 alike, which public parsers read', async () 
     expect([name, parameters.get('r')]).toEqual(['customer', 0]);
     expect(header(answer, 'x-ratelimit-reset-requests')).toMatch(/^\d+(\.\d+)?(ms|s)$/);
   }
+});
+
+test('streams, those that join one, and event streams of jobs tell how their caller stands before their first byte', async () => {
+  const asked = { ...chat(), stream: true };
+  const first = await call('streamed', { 'idempotency-key': 'stream' }, asked);
+  const joined = await call('streamed', { 'idempotency-key': 'stream' }, asked);
+  const jobId = header(first, 'x-sluice-job-id');
+  const events = await sluice.get(`/v1/jobs/${jobId}/events`, by('streamed'));
+  for (const answer of [first, joined, events]) {
+    expect(header(answer, 'content-type')).toContain('text/event-stream');
+    expect(parseRateLimit(answer.headers)).toMatchObject({ limit: 9, remaining: 8 });
+    await answer.text();
+  }
+  expect(header(joined, 'x-sluice-job-id')).toBe(jobId);
 });
 
 test('a caller without quotas is told nothing', async () => {

@@ -8,6 +8,7 @@ import type { IngressParts } from '../ingress-parts.ts';
 import { sendOutcome } from './await-reply.ts';
 import { withEventIds } from './event-ids.ts';
 import { EventStream } from './event-stream.ts';
+import { type ExtraFields, extraComment } from './extra-fields.ts';
 import { readWaiting } from './send-job.ts';
 
 export interface StreamedCall {
@@ -20,6 +21,8 @@ export interface StreamedCall {
   fresh: boolean;
   /** Longest wait for the first byte of the answer, milliseconds. */
   waitMs: number;
+  /** Said at the end, when the caller wants to know how its answer came about. */
+  extra: ExtraFields | undefined;
 }
 
 /** `unanswered`: nothing was sent, and the wait is over. */
@@ -87,13 +90,16 @@ async function relay(
   parts: IngressParts,
   reply: FastifyReply,
   stream: EventStream,
-  { subscription, jobId, endpoint, after = beforeEverything, fresh }: StreamedCall,
+  { subscription, jobId, endpoint, after = beforeEverything, fresh, extra }: StreamedCall,
   onFirst: () => void,
 ): Promise<boolean> {
   // The attempt whose answer the reader has begun to read; no other one continues it.
   let epoch = after.bytes > 0 ? after.epoch : undefined;
   for await (const event of subscription.events(after, fresh)) {
-    if (event.type === 'ended') return true;
+    if (event.type === 'ended') {
+      if (extra && stream.opened) await stream.write(extraComment(event.head, extra));
+      return true;
+    }
     if (event.type === 'queued') continue;
     if (event.type === 'delta' && isWhole(event))
       return sendWhole(parts, reply, stream, endpoint, jobId, event);

@@ -16,7 +16,7 @@ import { leaveShared, togetherOf } from '../cache/share-job.ts';
 import { readAxes } from '../call-axes.ts';
 import { readCall } from '../call-body.ts';
 import { type CallOptions, readCallOptions, readPassedHeaders } from '../call-options.ts';
-import { tellBy } from '../call-quotas.ts';
+import { tellBy, tellStanding } from '../call-quotas.ts';
 import { callBodies } from '../call-schemas.ts';
 import { cancelJob } from '../cancel-job.ts';
 import { checkWebhook } from '../check-webhook.ts';
@@ -106,7 +106,9 @@ async function streamOpen(
   const { endpoint } = submission.request;
   const waitMs = options.door.waitMs ?? parts.settings.jobs.await_max_seconds * 1_000;
   reply.header('location', `/v1/jobs/${jobId}`).header('x-sluice-job-id', jobId);
-  const call = { endpoint, jobId, subscription, after, fresh: !joined, waitMs };
+  await tellStanding(parts, request, reply);
+  const extra = extraFieldsOf(request, submission, options);
+  const call = { endpoint, jobId, subscription, after, fresh: !joined, waitMs, extra };
   const end = await answerStream(parts, request, reply, call);
   if (end === 'disconnected') await onDisconnect(parts, submission, options, accepted);
   if (end !== 'unanswered') return reply;
@@ -154,7 +156,7 @@ const requestTypes: Record<Endpoint, string> = {
   '/v1beta/models/{model}:countTokens': 'count_tokens',
 };
 
-/** What is added to the body of an answer for a caller that wants it; a stream is passed on as it is. */
+/** What is added to an answer for a caller that wants it. */
 function extraFieldsOf(
   { body, identity }: FastifyRequest,
   { request: { endpoint, model } }: Submission,

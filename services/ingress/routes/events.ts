@@ -4,6 +4,7 @@ import { z } from 'zod';
 import { type EventPlace, eventId, type JobEvent, readEventId } from '#shared/contracts/job-events.ts';
 import { SluiceError } from '#shared/kernel/errors.ts';
 import { followJob, leaveJob } from '../accept-job.ts';
+import { tellStanding } from '../call-quotas.ts';
 import type { IngressParts } from '../ingress-parts.ts';
 import { eventName, eventOf } from '../job-event.ts';
 import { refuseTooManyWaiting } from '../replies/await-reply.ts';
@@ -43,6 +44,7 @@ async function sendEvents(
   const after = readLastEventId(request);
   const { tenant } = request.identity;
   const subscription = await followJob(parts, tenant, jobId);
+  await tellStanding(parts, request, reply);
   const stream = eventStreamOf(parts, request, reply.header('x-sluice-job-id', jobId), jobId);
   const hangUp = () => subscription.close();
   reply.raw.once('close', hangUp);

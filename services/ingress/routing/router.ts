@@ -93,7 +93,7 @@ export class Router {
   #planFallbacks(call: CallToRoute, fallbacks: readonly string[]): CallPlan {
     const candidates = new Candidates(this.#parts.models, call);
     const targets = candidates.usable([call.asked, ...fallbacks].map(asTarget));
-    return planOf(call, call.priority, targets, candidates, { on: fallbackPreset });
+    return planOf(call, call.priority, this.#serving(targets), candidates, { on: fallbackPreset });
   }
 
   #planRoute(call: CallToRoute, route: CompiledRoute): CallPlan {
@@ -109,7 +109,7 @@ export class Router {
       ...candidates.usable(call.fallbacks?.map(asTarget) ?? route.fallbacks),
     ];
     const { on, wait_over_ms, timeout_ms, quality, retries } = route;
-    const inOrder = this.#heldLast(call, on, targets);
+    const inOrder = this.#heldLast(call, on, this.#serving(targets));
     const placed = inOrder.map((each) =>
       retries === undefined ? each : { ...each, retries: each.retries ?? retries },
     );
@@ -119,7 +119,9 @@ export class Router {
       ...(timeout_ms === undefined ? {} : { timeoutMs: timeout_ms }),
       ...(quality ? { quality } : {}),
     });
-    const [mirror] = candidates.usable(this.#mirrorOf(route));
+    const [mirror] = candidates
+      .usable(this.#mirrorOf(route))
+      .filter((target) => !this.#parts.models.isDraining(target));
     return { ...plan, axes: { ...call.axes, route: route.name }, ...(mirror ? { mirror } : {}) };
   }
 
@@ -152,6 +154,12 @@ export class Router {
   #gauge({ tenant }: CallToRoute, target: RouteTarget): PoolGauge {
     const pace = this.#parts.models.startsPerSecond(target, target.tokens);
     return this.#parts.gauges.gauge(target, tenant, pace, target.model);
+  }
+
+  /** Targets whose pools take new calls; where none does, it is for accept to refuse the call, or to find it there already. */
+  #serving<T extends RouteTarget>(targets: readonly T[]): readonly T[] {
+    const serving = targets.filter((target) => !this.#parts.models.isDraining(target));
+    return serving.length > 0 ? serving : targets;
   }
 
   /** Targets whose pools take no call just now come last, as far as the route names the reason. */
