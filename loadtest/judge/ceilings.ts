@@ -16,20 +16,29 @@ export interface CeilingUse {
   /** Fullest rolling window of everything that arrived, over the ceiling, minus 1. */
   overshoot: number;
   fullest: number;
+  /** When the fullest window ended, seconds after the start of the first phase. */
+  fullestAtSeconds: number;
   amount: number;
   windows: number;
 }
 
+interface FullestWindow {
+  amount: number;
+  endMs: number;
+}
+
 /** The largest sum of charges in any window [t, t + windowMs), by two pointers. */
-export function fullestWindow(charges: readonly Charge[], windowMs: number): number {
+export function fullestWindow(charges: readonly Charge[], windowMs: number): FullestWindow {
   const sorted = charges.toSorted((a, b) => a.atMs - b.atMs);
-  let fullest = 0;
+  const fullest: FullestWindow = { amount: 0, endMs: 0 };
   let sum = 0;
   let oldest = 0;
   for (const { atMs, amount } of sorted) {
     while (sorted[oldest]!.atMs <= atMs - windowMs) sum -= sorted[oldest++]!.amount;
     sum += amount;
-    fullest = Math.max(fullest, sum);
+    if (sum <= fullest.amount) continue;
+    fullest.amount = sum;
+    fullest.endMs = atMs;
   }
   return fullest;
 }
@@ -85,15 +94,16 @@ export function judgeCeiling(ceiling: JudgedCeiling, question: CeilingQuestion):
   return {
     name: ceiling.name,
     used: allowed === 0 ? null : admitted / allowed,
-    overshoot: fullest / ceiling.amount - 1,
-    fullest,
+    overshoot: fullest.amount / ceiling.amount - 1,
+    fullest: fullest.amount,
+    fullestAtSeconds: Math.round((fullest.endMs - phases[0]!.span.fromMs) / 100) / 10,
     amount: ceiling.amount,
     windows,
   };
 }
 
 /** The fullest window of any credential; where limits changed, of any phase, in parts of its own limit. */
-function fullestOf(ceiling: JudgedCeiling, { calls, phases, windowMs }: CeilingQuestion): number {
+function fullestOf(ceiling: JudgedCeiling, { calls, phases, windowMs }: CeilingQuestion): FullestWindow {
   const parts = phases.some(({ limitPart = 1 }) => limitPart !== 1)
     ? phases.map(({ span, limitPart = 1 }) => ({ span, limitPart }))
     : [{ span: { fromMs: Number.NEGATIVE_INFINITY, toMs: Number.POSITIVE_INFINITY }, limitPart: 1 }];
@@ -102,7 +112,10 @@ function fullestOf(ceiling: JudgedCeiling, { calls, phases, windowMs }: CeilingQ
     const charges = [...Map.groupBy(seen, (call) => call.credential).values()].map((own) =>
       own.map((call) => ceiling.charge(call)),
     );
-    return charges.map((own) => fullestWindow(own, windowMs) / limitPart);
+    return charges.map((own) => {
+      const { amount, endMs } = fullestWindow(own, windowMs);
+      return { amount: amount / limitPart, endMs };
+    });
   });
-  return Math.max(0, ...perPart);
+  return perPart.reduce((most, each) => (each.amount > most.amount ? each : most), { amount: 0, endMs: 0 });
 }

@@ -20,16 +20,16 @@ const requests = (amount: number, ownShare = 1): JudgedCeiling => ({
 
 describe('the fullest rolling window', () => {
   test('counts a window as half open: what is exactly one window apart is never together', () => {
-    expect(fullestWindow([charge(0), charge(1_000)], 1_000)).toBe(1);
-    expect(fullestWindow([charge(0), charge(999)], 1_000)).toBe(2);
+    expect(fullestWindow([charge(0), charge(1_000)], 1_000).amount).toBe(1);
+    expect(fullestWindow([charge(0), charge(999)], 1_000)).toEqual({ amount: 2, endMs: 999 });
   });
 
   test('sees a burst across the border of two wall-clock windows', () => {
     const burst = [...Array(10).keys()].flatMap((i) => [charge(59_900 + i), charge(60_000 + i)]);
-    expect(fullestWindow(burst, 60_000)).toBe(20);
+    expect(fullestWindow(burst, 60_000).amount).toBe(20);
   });
 
-  test('is nothing of nothing', () => expect(fullestWindow([], 1_000)).toBe(0));
+  test('is nothing of nothing', () => expect(fullestWindow([], 1_000).amount).toBe(0));
 
   test('is what trying every window by hand finds, in whatever order the charges come', () => {
     const someCharge = fc.record({ atMs: fc.integer({ min: 0, max: 200 }), amount: fc.nat(9) });
@@ -41,7 +41,7 @@ describe('the fullest rolling window', () => {
           const byHand = charges.map(({ atMs }) =>
             sumWithin(charges, { fromMs: atMs, toMs: atMs + windowMs }),
           );
-          expect(fullestWindow(charges, windowMs)).toBe(Math.max(0, ...byHand));
+          expect(fullestWindow(charges, windowMs).amount).toBe(Math.max(0, ...byHand));
         },
       ),
     );
