@@ -74,8 +74,17 @@ const rampSchema = z
       .min(0.01)
       .max(10)
       .default(0.5)
-      .describe('How much a provider that told us to slow down lets us grow in `growth_ms`; 0.5: by half.'),
+      .describe(
+        'How much the provider lets us grow in `growth_ms`, once it told us to slow down; 0.5: by half.',
+      ),
     growth_ms: milliseconds(900_000, 100, 86_400_000, 'See `growth`.'),
+    free_input_tokens: z
+      .int()
+      .min(1)
+      .optional()
+      .describe(
+        'Input tokens per minute beyond which each limit scope grows by no more than `growth` in `growth_ms` even before the provider complains (OpenAI names 1,000,000). Unset: growth is limited once it complains.',
+      ),
   })
   .prefault({});
 

@@ -22,7 +22,7 @@ export const jobObject = z
       .string()
       .nullable()
       .describe(
-        'Why a waiting job waits: fair_share, rpm, tpm, itpm, otpm, rpd, tpd, concurrency, cooldown, tenant_concurrency, paused, retry, quota or scheduled.',
+        'Why a waiting job waits: fair_share, rpm, tpm, itpm, otpm, rpd, tpd, concurrency, cooldown, breaker, ramp, tenant_concurrency, paused, retry, quota or scheduled.',
       ),
     wait_quota: z
       .string()

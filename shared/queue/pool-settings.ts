@@ -28,6 +28,7 @@ export function poolSettingsOf(
     burndown: pool.burndown,
     guardMs: pool.guard_ms,
     breaker: breakerOf(pool),
+    ...growthOf(pool),
     paused: pool.mode === 'paused',
     credentials,
     scopes: Object.fromEntries(credentials.map(({ scope }) => [scope, ceilings])),
@@ -59,6 +60,11 @@ function breakerOf({ breaker, ramp }: ProviderSettings['pools'][string]): PoolSe
     growth: ramp.growth,
     growthMs: ramp.growth_ms,
   };
+}
+
+function growthOf({ ramp }: ProviderSettings['pools'][string]): Pick<PoolSettings, 'growth'> {
+  if (ramp.free_input_tokens === undefined) return {};
+  return { growth: { freePerMinute: ramp.free_input_tokens, most: ramp.growth, periodMs: ramp.growth_ms } };
 }
 
 function ceilingsOf(pool: ProviderSettings['pools'][string]): PoolSettings['scopes'][string] {

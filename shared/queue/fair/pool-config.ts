@@ -64,6 +64,8 @@ export const poolSettingsSchema = z.strictObject({
       growthMs: amount.default(900_000),
     })
     .prefault({}),
+  /** How fast the input of a scope may grow, see lua/includes/growth.lua. */
+  growth: z.strictObject({ freePerMinute: amount, most: z.number().positive(), periodMs: amount }).optional(),
   /** Ceilings by limit scope: credentials of one scope share them. */
   scopes: z.record(z.string(), z.array(ceilingSchema)).default({}),
   credentials: z
@@ -180,10 +182,19 @@ function compileCeiling(scope: string, ceiling: CeilingSettings, settings: PoolS
   return [whole, slice];
 }
 
+/** Steps of a period of growth, as growth.lua has them. */
+const growthSteps = 5;
+
+const compileGrowth = ({ freePerMinute, most, periodMs }: NonNullable<PoolSettings['growth']>) => ({
+  freePerMs: freePerMinute / 60_000,
+  most,
+  stepMs: Math.max(1, Math.floor(periodMs / growthSteps)),
+});
+
 /** The settings of a pool as the scripts read them. @throws ZodError */
 export function compilePool(input: z.input<typeof poolSettingsSchema>) {
   const settings = poolSettingsSchema.parse(input);
-  const { scopes, guardMs: _guard, burst: _burst, ...rest } = settings;
+  const { scopes, growth, guardMs: _guard, burst: _burst, ...rest } = settings;
   const compiled = (isKnown: boolean) =>
     Object.fromEntries(
       Object.entries(scopes).map(([scope, ceilings]) => [
@@ -193,7 +204,8 @@ export function compilePool(input: z.input<typeof poolSettingsSchema>) {
           .flatMap((ceiling) => compileCeiling(scope, ceiling, settings)),
       ]),
     ) as Record<string, CompiledCeiling[]>;
-  return { ...rest, scopes: compiled(true), unknown: compiled(false) };
+  const grown = growth && { growth: compileGrowth(growth) };
+  return { ...rest, ...grown, scopes: compiled(true), unknown: compiled(false) };
 }
 
 export type CompiledPool = ReturnType<typeof compilePool>;

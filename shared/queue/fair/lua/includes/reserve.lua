@@ -13,6 +13,7 @@
 ]]
 local reserve = {}
 --- @include "ceilings"
+--- @include "growth"
 --- @include "health"
 
 -- Amounts by dimension; the fifth is concurrency. `expected`: how much of the output is only an expectation.
@@ -69,6 +70,8 @@ function reserve.scopeFitsAt(scope, reservation)
       room = math.min(room, share)
     end
   end
+  local grownAt = growth.fitsAt(scope, reservation)
+  if grownAt > latest then latest, waitedFor = grownAt, { name = 'ramp' } end
   -- What the windows admit must also find a slice open.
   for _, ceiling in ipairs(pool.config.scopes[scope] or {}) do
     local cost = reservation[ceiling.dimension]
@@ -127,6 +130,7 @@ function reserve.charge(credential, reservation, jobId)
       if sliceMs then lastsMs = math.min(lastsMs or sliceMs, sliceMs) end
     end
   end
+  growth.charge(credential.scope, reservation[growth.input])
   pool.addRunning(credential.scope, '1')
   local ceilings = pool.ceilings
   ceilings.uses = ceilings.uses + 1
@@ -155,6 +159,7 @@ function reserve.settle(scope, chargedMs, reservation, atStart, atEnd)
       if surplus > 0 then limits.refund(ceiling, surplus, chargedMs) end
     end
   end
+  growth.charge(scope, atStart[growth.input] - reservation[growth.input])
   pool.ceilings.seenMs = pool.nowMs
   pool.changed = true
 end
