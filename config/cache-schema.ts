@@ -4,7 +4,7 @@ import { count, milliseconds, name, seconds } from './setting-types.ts';
 const daySeconds = 86_400;
 const gigabyte = 1_073_741_824;
 
-/** How calls of a customer, or of one of its keys, use the cache; what is left out is taken from the wider one. */
+/** How calls of a customer, one of its keys or a route use the cache; what is left out is taken from the one before. */
 export const cachePolicySchema = z
   .strictObject({
     mode: z
@@ -107,7 +107,7 @@ export const cacheSchema = z
       .boolean()
       .default(true)
       .describe(
-        'Whether there is a cache at all. It is used only by calls, keys or customers that ask for it.',
+        'Whether there is a cache at all. It is used only by calls, routes, keys or customers that ask for it.',
       ),
     ttl_seconds: seconds(
       3_600,

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { cachePolicySchema } from './cache-schema.ts';
 import { compileRule } from './rule-language.ts';
 import { count, milliseconds, name } from './setting-types.ts';
 
@@ -152,6 +153,7 @@ export const routeSchema = z.strictObject({
     .optional()
     .describe('Some calls are sent to another target as well, as jobs of their own that nobody awaits.'),
   quality: qualitySchema.optional().describe('Which answers with status 200 count as failures. Unset: none.'),
+  cache: cachePolicySchema,
 });
 export type RouteSettings = z.output<typeof routeSchema>;
 export type TargetSettings = RouteSettings['targets'][number];

@@ -83,7 +83,7 @@ export class ModelTable {
     else this.#bare.set(model, [served]);
   }
 
-  /** @throws SluiceError model_not_found */
+  /** @throws SluiceError model_not_found, endpoint_not_served */
   resolve(name: string, endpoint: Endpoint): ServedModel {
     const native: Fits = ({ dialect }) => dialect === endpointDialect[endpoint];
     const foreign: Fits = ({ dialect }) => isTranslated(endpoint, dialect);
@@ -92,16 +92,27 @@ export class ModelTable {
       this.#findExact(name, foreign) ??
       this.#findPattern(name, native) ??
       this.#findPattern(name, foreign);
-    if (!place)
-      throw new SluiceError('model_not_found', { fields: { model: name, endpoint }, param: 'model' });
+    if (!place) throw this.#notServed(name, endpoint);
     return place;
+  }
+
+  #notServed(model: string, endpoint: Endpoint): SluiceError {
+    const [other] = this.placesOf(model);
+    if (!other) return new SluiceError('model_not_found', { fields: { model, endpoint }, param: 'model' });
+    const fields = { model, endpoint, dialect: other.dialect };
+    return new SluiceError('endpoint_not_served', { fields, param: 'model' });
+  }
+
+  /** Where a model is served, for whichever endpoint. */
+  placesOf(name: string): ServedModel[] {
+    const exact = this.#bare.get(name) ?? this.#exact.get(name) ?? [];
+    const pattern = this.#findPattern(name, () => true) ?? [];
+    return [exact, pattern].flat();
   }
 
   /** The pools in which a model is served, for whichever endpoint. */
   poolsOf(name: string): PoolId[] {
-    const exact = this.#bare.get(name) ?? this.#exact.get(name) ?? [];
-    const pattern = this.#findPattern(name, () => true) ?? [];
-    const places = [exact, pattern].flat();
+    const places = this.placesOf(name);
     return [...new Map(places.map((place) => [`${place.provider}/${place.pool}`, place])).values()];
   }
 

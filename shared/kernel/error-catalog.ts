@@ -93,6 +93,11 @@ export const errorCatalog = {
     sentence:
       'The model {model} does not exist here, or this key may not call it on {endpoint}. GET /v1/models lists what it may call.',
   },
+  endpoint_not_served: {
+    ...badRequest,
+    sentence:
+      '{endpoint} is not served for the model {model}: its provider speaks the dialect of {dialect}, into which such calls are not translated.',
+  },
   job_not_found: {
     ...notFound,
     sentence: 'There is no job {job}.',

@@ -52,8 +52,12 @@ export class KeyAccess {
 
   /** @throws SluiceError route_blocked */
   refuseRoute(route: string): void {
-    const allowed = this.#levels.every((level) => level.allowed_routes?.includes(route) ?? true);
-    if (!allowed) throw new SluiceError('route_blocked', { fields: { route }, param: 'model' });
+    if (!this.allowsRoute(route))
+      throw new SluiceError('route_blocked', { fields: { route }, param: 'model' });
+  }
+
+  allowsRoute(route: string): boolean {
+    return this.#levels.every((level) => level.allowed_routes?.includes(route) ?? true);
   }
 
   /** Whether calls may come from that address; what is no address comes from nowhere that is allowed. */

@@ -4,7 +4,7 @@ import { chat, startSluice, type TestSluice } from '../harness/sluice.ts';
 import { withoutIds } from '../harness/sse.ts';
 import { testKey } from '../harness/test-settings.ts';
 import { until } from '../harness/until.ts';
-import { callsOf, jobOf, submit, untilStatus } from './support.ts';
+import { arrivalsAt, callsOf, jobOf, submit, untilStatus } from './support.ts';
 
 let sluice: TestSluice;
 beforeAll(async () => {
@@ -128,4 +128,16 @@ test('what is left out is named on every door that has headers', async () => {
   const { id } = (await later.json()) as { id: string };
   await untilStatus(sluice, id, 'succeeded');
   expect((await sluice.get(`/v1/jobs/${id}/result`)).headers.get('x-sluice-dropped-params')).toBe('seed');
+});
+
+test.each([
+  ['/v1/embeddings', 'claude-sonnet-5', { input: 'a text' }],
+  ['/v1beta/models/gpt-5-mini:embedContent', 'gpt-5-mini', { content: { parts: [{ text: 'a text' }] } }],
+  ['/v1/messages/count_tokens', 'gpt-5-mini', { messages: [{ role: 'user', content: 'hi' }] }],
+  ['/v1beta/models/gpt-5-mini:countTokens', 'gpt-5-mini', { contents: [{ parts: [{ text: 'hi' }] }] }],
+])('%s for a provider of another dialect is refused, and says why', async (url, model, body) => {
+  const response = await sluice.post(url, { model, ...body });
+  expect(response.status).toBe(400);
+  expect(await response.text()).toMatch(/is not served for the model .*: its provider speaks the dialect of/);
+  expect(arrivalsAt(sluice.simulator)).toEqual([]);
 });

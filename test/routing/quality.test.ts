@@ -1,24 +1,40 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { post } from '../harness/fault-system.ts';
+import { chat } from '../harness/sluice.ts';
+import type { SettingsOverrides } from '../harness/test-settings.ts';
 import { modelA, modelB, RoutedSystem } from './routed-system.ts';
 
 let system: RoutedSystem;
 const a = { model: `openai/${modelA}`, weight: 1 };
 const b = { model: `second/${modelB}`, weight: 1 };
+/** Of a provider whose pool judges answers by itself. */
+const guarded = 'gpt-6-sol';
 const usage = { prompt_tokens: 11, completion_tokens: 7, total_tokens: 18 };
 
 beforeAll(async () => {
-  system = await RoutedSystem.start({
-    providers: { openai: { pools: { chat: { breaker: { failures_max: 100_000 } } } } },
-    routes: {
-      judged: {
-        targets: [a],
-        fallbacks: [b],
-        retries: 0,
-        quality: { json: true, empty: true, truncated: true },
-      },
-      lonely: { targets: [{ ...a, retries: 1 }], quality: { json: true, empty: true, truncated: false } },
-    },
-  });
+  system = await RoutedSystem.start(
+    (simulatorUrl) =>
+      ({
+        providers: {
+          openai: { pools: { chat: { breaker: { failures_max: 100_000 } } } },
+          guarded: {
+            dialect: 'openai',
+            base_url: `${simulatorUrl}/v1`,
+            credentials: [{ id: 'only', api_key: 'sk-simulator-guarded' }],
+            pools: { chat: { models: [guarded], quality: {} } },
+          },
+        },
+        routes: {
+          judged: {
+            targets: [a],
+            fallbacks: [b],
+            retries: 0,
+            quality: { json: true, empty: true, truncated: true },
+          },
+          lonely: { targets: [{ ...a, retries: 1 }], quality: { json: true, empty: true, truncated: false } },
+        },
+      }) as SettingsOverrides,
+  );
 });
 afterAll(() => system?.stop());
 
@@ -91,4 +107,26 @@ test('schemas that never end are not judged, and keep nobody waiting', async () 
   system.misbehave(modelA, 'backtracking', answer(JSON.stringify({ a: `${'a'.repeat(40)}!` })));
   const slow = { response_format: { type: 'json_schema', json_schema: { name: 's', schema: backtracking } } };
   expect(await system.call('judged', 'backtracking', slow)).toMatchObject({ status: 200, attempts: 1 });
+});
+
+test('a pool that judges answers asks again by itself, whatever route or none its call has', async () => {
+  system.misbehave(guarded, 'judged by its pool', answer(''), 1);
+  const got = await system.call(guarded, 'judged by its pool');
+  expect(got).toMatchObject({ status: 200, provider: 'guarded', attempts: 2 });
+  expect(await system.story(got.job)).toEqual(['guarded broken_answer', 'guarded succeeded']);
+});
+
+test.each([
+  ['is empty', { outputTokens: 0 }],
+  ['is cut by its length', { outputTokens: 400 }],
+])('a streamed answer that %s has been read: it stands, and its attempt says so', async (name, fault) => {
+  system.misbehave(modelA, `streamed ${name}`, fault);
+  const body = { ...chat(`streamed ${name}`), model: 'judged', stream: true, max_tokens: 20 };
+  const response = await post(system.ingress, '/v1/chat/completions', body);
+  expect(await response.text()).toContain('[DONE]');
+  const id = response.headers.get('x-sluice-job-id')!;
+  expect(await system.story(id)).toEqual(['openai broken_answer']);
+  expect(await system.job(id)).toMatchObject({ status: 'succeeded', provider: 'openai' });
+  const rows = (await system.faults.ledger()).filter(({ job }) => job === id);
+  expect(rows.map(({ kind }) => kind)).toEqual(['settled']);
 });

@@ -1,37 +1,67 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { keys } from '#shared/redis/keys.ts';
+import { get, post } from '../harness/fault-system.ts';
+import { chat } from '../harness/sluice.ts';
+import { type SettingsOverrides, testKey } from '../harness/test-settings.ts';
 import { until } from '../harness/until.ts';
 import { modelA, modelB, RoutedSystem } from './routed-system.ts';
 
 let system: RoutedSystem;
+/** Served by a provider that takes one call at a time. */
+const modelC = 'gpt-6-terra';
+const narrowKey = 'sk-sl-narrow';
 const a = { model: `openai/${modelA}`, weight: 1 };
 const b = { model: `second/${modelB}`, weight: 1 };
 
 beforeAll(async () => {
-  system = await RoutedSystem.start({
-    routing: { gauge_ms: 50, rule_headers: ['x-tier'], explore_share: 0 },
-    customers: { acme: { budgets: [{ usd: 0.01, match: { user: 'spender' } }] } },
-    providers: {
-      openai: { prices: { [modelA]: { input: 10, output: 10 } } },
-      second: { prices: { [modelB]: { input: 1, output: 1 } } },
-    },
-    routes: {
-      split: { targets: [{ ...a, weight: 3 }, b], sticky: 'user' },
-      cheap: { targets: [a, b], strategy: 'cost' },
-      fast: { targets: [a, b], strategy: 'latency' },
-      ruled: {
-        targets: [a],
-        rules: [
-          { when: 'headers["x-tier"] == "gold" || metadata.tier == "gold"', targets: [b] },
-          { when: 'tokens.input > 2000', reject: 'prompts of this route are short' },
-          { when: 'user == "low"', priority: 9 },
-        ],
-      },
-      trial: { targets: [a], canary: { model: b.model, percent: 30, sticky: 'user' } },
-      saving: { targets: [a], rules: [{ when: 'budget_used > 50', targets: [b] }] },
-      copied: { targets: [a], mirror: { model: b.model, percent: 100 } },
-    },
-  });
+  system = await RoutedSystem.start(
+    (simulatorUrl) =>
+      ({
+        routing: { gauge_ms: 50, rule_headers: ['x-tier'], explore_share: 0 },
+        customers: {
+          acme: {
+            keys: [
+              { id: 'test', key: testKey },
+              {
+                id: 'narrow',
+                key: narrowKey,
+                allowed_routes: ['cheap', 'soonest'],
+                allowed_models: [modelB],
+              },
+            ],
+            budgets: [{ usd: 0.01, match: { user: 'spender' } }],
+          },
+        },
+        providers: {
+          openai: { prices: { [modelA]: { input: 10, output: 10 } } },
+          second: { prices: { [modelB]: { input: 1, output: 1 } } },
+          third: {
+            dialect: 'openai',
+            base_url: `${simulatorUrl}/v1`,
+            credentials: [{ id: 'only', api_key: 'sk-simulator-third' }],
+            pools: { chat: { models: [modelC], concurrency: 1 } },
+          },
+        },
+        routes: {
+          split: { targets: [{ ...a, weight: 3 }, b], sticky: 'user' },
+          cheap: { targets: [a, b], strategy: 'cost' },
+          fast: { targets: [a, b], strategy: 'latency' },
+          ruled: {
+            targets: [a],
+            rules: [
+              { when: 'headers["x-tier"] == "gold" || metadata.tier == "gold"', targets: [b] },
+              { when: 'tokens.input > 2000', reject: 'prompts of this route are short' },
+              { when: 'user == "low"', priority: 9 },
+            ],
+          },
+          trial: { targets: [a], canary: { model: b.model, percent: 30, sticky: 'user' } },
+          saving: { targets: [a], rules: [{ when: 'budget_used > 50', targets: [b] }] },
+          copied: { targets: [a], mirror: { model: b.model, percent: 100 } },
+          soonest: { targets: [{ model: `third/${modelC}`, weight: 1 }, b], strategy: 'shortest_wait' },
+          kept: { targets: [a], cache: { mode: 'exact' } },
+        },
+      }) as SettingsOverrides,
+  );
 });
 afterAll(() => system?.stop());
 
@@ -103,4 +133,59 @@ test('a copy runs as a job of its own, is marked, and its failure is nobody’s'
   expect(JSON.parse(axes!)).toEqual({ key: 'mirror', feature: 'mirror', route: 'copied' });
   expect(await system.faults.store.hget(keys.job('acme', copy.id), 'priority')).toBe('9');
   expect(await system.story(answer.job)).toEqual(['openai succeeded']);
+});
+
+test('the shortest wait: while calls wait for the first target the other one is asked, and then the first again', async () => {
+  const providerNow = async () => (await system.call('soonest', 'hello')).provider;
+  expect(await providerNow()).toBe('third');
+  system.misbehave(modelC, 'in its way', { hang: true });
+  const held = await Promise.all(
+    [0, 1, 2, 3].map(async (index) => {
+      const body = { ...chat(`in its way ${index}`), model: modelC };
+      const response = await post(system.ingress, '/v1/chat/completions', body, { prefer: 'respond-async' });
+      return ((await response.json()) as { id: string }).id;
+    }),
+  );
+  await until('B is asked', async () => {
+    const body = { ...chat('who is first'), model: 'soonest' };
+    const accepted = await post(system.ingress, '/v1/chat/completions', body, { prefer: 'respond-async' });
+    const { id } = (await accepted.json()) as { id: string };
+    const { provider } = await system.job(id);
+    if (provider === 'third') await post(system.ingress, `/v1/jobs/${id}/cancel`, {});
+    return provider === 'second';
+  });
+  for (const id of held) await post(system.ingress, `/v1/jobs/${id}/cancel`, {});
+  await system.faults.ended(held);
+  await until('the first is asked again', async () => (await providerNow()) === 'third');
+});
+
+test('a route says how its calls use the cache', async () => {
+  const ask = async (model: string) => {
+    const response = await post(system.ingress, '/v1/chat/completions', { ...chat('keep me'), model });
+    await response.text();
+    return response.headers.get('x-sluice-cache-status');
+  };
+  expect(await ask('kept')).toBe('miss');
+  await until('it is kept', async () => (await ask('kept')) === 'hit');
+  expect(await ask(modelA)).toBeNull();
+});
+
+test('the list of models names the routes that a key may use, and where they lead for it', async () => {
+  interface Listed {
+    data: { id: string; sluice: { route?: string; targets?: string[] } }[];
+  }
+  const routesOf = async (response: Response) => {
+    const { data } = (await response.json()) as Listed;
+    return data.filter(({ sluice }) => sluice.route !== undefined);
+  };
+  const all = await routesOf(await get(system.ingress, '/v1/models'));
+  expect(all.map(({ id }) => id)).toEqual(expect.arrayContaining(['split', 'cheap', 'soonest', 'kept']));
+  const url = `http://127.0.0.1:${system.ingress.port}/v1/models`;
+  const narrow = await routesOf(await fetch(url, { headers: { 'x-api-key': narrowKey } }));
+  expect(narrow.map(({ id, sluice }) => [id, sluice.targets])).toEqual([
+    ['cheap', [b.model]],
+    ['soonest', [b.model]],
+  ]);
+  const one = await fetch(`${url}/cheap`, { headers: { 'x-api-key': narrowKey, 'anthropic-version': '1' } });
+  expect(await one.json()).toMatchObject({ type: 'model', id: 'cheap' });
 });

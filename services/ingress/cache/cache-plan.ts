@@ -28,10 +28,13 @@ function policiesOf(customer: Customer): Map<string, Policy> {
   return made;
 }
 
-/** What is configured for the calls of a key: its own settings, over those of its customer. */
-function policyOf({ customers }: Settings, { tenant, request }: Caller): Policy | undefined {
+/** What is configured for a call: the settings of its route, over those of its key, over those of its customer. */
+function policyOf({ customers, routes }: Settings, { tenant, request }: Caller): Policy | undefined {
+  const { key, route } = request.axes;
   const customer = customers[tenant];
-  return customer && (policiesOf(customer).get(request.axes.key) ?? customer.cache);
+  const ofKey = customer && (policiesOf(customer).get(key) ?? customer.cache);
+  const ofRoute = route === undefined ? undefined : routes[route]?.cache;
+  return ofRoute && ofKey ? { ...ofKey, ...ofRoute } : (ofRoute ?? ofKey);
 }
 
 /** Whether a call shares its job with identical ones that are held open meanwhile, and where those find it. */
