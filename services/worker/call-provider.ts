@@ -2,6 +2,7 @@ import type { ProviderSettings } from '#config/schema.ts';
 import { isTranslated, providerDialect } from '#shared/contracts/endpoint.ts';
 import type { BegunJob } from '#shared/jobs/job-store.ts';
 import type { Clock } from '#shared/kernel/clock.ts';
+import { withoutSeals } from '#shared/translation/without-seals.ts';
 import type { AttemptResult } from './attempt-result.ts';
 import type { BodySink, ProviderClient, ProviderResponse } from './http/provider-client.ts';
 import { failureOf, judgeAnswer } from './judge-answer.ts';
@@ -31,8 +32,9 @@ export async function callProvider(
   const { endpoint: operation, body, headers } = job;
   if (isTranslated(operation, providerDialect[call.settings.dialect])) return translate(client, clock, call);
   try {
-    // The caller's endpoint is an operation of the provider: what it asked is sent as it is.
-    const response = await send(client, clock, call, { operation, body, headers }, stream);
+    // The caller's endpoint is an operation of the provider: what it asked is sent as it is, but for what was sealed for others.
+    const asked = { operation, body: withoutSeals(operation, body), headers };
+    const response = await send(client, clock, call, asked, stream);
     const nowMs = clock.nowMs();
     return stream?.took ? stream.ended(nowMs) : judgeAnswer(response, operation, nowMs);
   } catch (error) {

@@ -13,9 +13,15 @@ export function sealOf(metadata: SharedV4ProviderMetadata | undefined): string |
   return mark + Buffer.from(JSON.stringify(metadata)).toString('base64url');
 }
 
+export const isSeal = (value: unknown): value is string =>
+  typeof value === 'string' && value.startsWith(mark);
+
+export const isSealedBytes = (bytes: unknown): boolean =>
+  typeof bytes === 'string' && isSeal(Buffer.from(bytes, 'base64').toString());
+
 /** What a seal says; undefined for anything that is none. */
 export function readSealed(seal: unknown): SharedV4ProviderOptions | undefined {
-  if (typeof seal !== 'string' || !seal.startsWith(mark)) return undefined;
+  if (!isSeal(seal)) return undefined;
   try {
     const value: unknown = JSON.parse(Buffer.from(seal.slice(mark.length), 'base64url').toString());
     return isObject(value) && Object.values(value).every(isObject)

@@ -16,9 +16,18 @@ const finishReasons: Partial<Record<AnswerEnd['reason']['unified'], string>> = {
   'content-filter': 'SAFETY',
 };
 
+/**
+ * What Gemini takes for the signature of a call that no Gemini made (its documentation of thought signatures): it refuses
+ * such a call without one, should the conversation go on there.
+ */
+const unsignedCall = 'skip_thought_signature_validator';
+
 function partOf({ kind, text, callId: id, name, metadata }: Block): Fields {
   if (kind === 'text') return { text };
-  if (kind === 'tool') return { functionCall: { id, name, args: argumentsOf(text) } };
+  if (kind === 'tool') {
+    const functionCall = { id, name, args: argumentsOf(text) };
+    return { functionCall, thoughtSignature: unsignedCall };
+  }
   const thoughtSignature = sealedBytesOf(metadata);
   return { text, thought: true, ...(thoughtSignature === undefined ? {} : { thoughtSignature }) };
 }
