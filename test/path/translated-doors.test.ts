@@ -37,6 +37,26 @@ test('a job and a line of a batch end with the caller’s own dialect', async ()
   expect(batch.usage!.output_tokens).toBe(counted);
 });
 
+test('a batch of Gemini’s calls, answered by another provider, adds up its usage', async () => {
+  const endpoint = '/v1beta/models/{model}:generateContent';
+  const line = (custom_id: string) => ({
+    custom_id,
+    method: 'POST',
+    url: endpoint,
+    body: { model: 'claude-sonnet-5', contents: [{ role: 'user', parts: [{ text: 'hello' }] }] },
+  });
+  const openai = openaiAt(sluice.url);
+  const file = await uploadLines(openai, [line('a'), line('b')]);
+  const batch = await untilEnded(openai, (await startBatch(openai, file, { endpoint })).id);
+  const { output } = await resultsOf(openai, batch, ['a', 'b']);
+  const bodies = output.map(({ response }) => response!.body as unknown as { candidates: object[] });
+  for (const { candidates } of bodies) expect(candidates).toHaveLength(1);
+  const arrivals = arrivalsAt(sluice.simulator);
+  const sum = (field: 'inputTokens' | 'outputTokens') =>
+    arrivals.reduce((total, arrival) => total + arrival[field], 0);
+  expect(batch.usage).toMatchObject({ input_tokens: sum('inputTokens'), output_tokens: sum('outputTokens') });
+});
+
 test('a line of a batch that cannot be translated is named before anything runs', async () => {
   const openai = openaiAt(sluice.url);
   const file = await uploadLines(openai, [chatLine('a', { ...claude(), n: 2 })]);

@@ -95,9 +95,20 @@ function onOneLine(body: Buffer): { text: Buffer; parsed: unknown } {
 const count = (value: unknown) =>
   Number.isSafeInteger(value) && (value as number) > 0 ? (value as number) : 0;
 
-/** Usage in OpenAI's words of either API, or in Anthropic's. */
+type Counts = Record<string, unknown>;
+
+/** In Gemini's words, which count thoughts beside the answer, and what tools put into the prompt beside the prompt. */
+const googleUsage = (usage: Counts): Omit<BatchUsage, 'nanoUsd'> => ({
+  inputTokens: count(usage.promptTokenCount) + count(usage.toolUsePromptTokenCount),
+  cachedTokens: count(usage.cachedContentTokenCount),
+  outputTokens: count(usage.candidatesTokenCount) + count(usage.thoughtsTokenCount),
+  reasoningTokens: count(usage.thoughtsTokenCount),
+});
+
+/** Usage in OpenAI's words of either API, in Anthropic's or in Gemini's. */
 function usageOf(parsed: unknown): Omit<BatchUsage, 'nanoUsd'> {
-  const usage = (parsed as { usage?: Record<string, unknown> } | null | undefined)?.usage;
+  const { usage, usageMetadata } = (parsed ?? {}) as { usage?: Counts; usageMetadata?: Counts };
+  if (usageMetadata) return googleUsage(usageMetadata);
   if (!usage) return noUsage;
   const input = (usage.prompt_tokens_details ?? usage.input_tokens_details) as
     | Record<string, unknown>
