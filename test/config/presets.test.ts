@@ -1,4 +1,6 @@
+import { readFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
+import { parse as parseYaml } from 'yaml';
 import { presetNames } from '#config/presets.ts';
 import { providerSchema } from '#config/provider-schema.ts';
 
@@ -74,4 +76,12 @@ test.each([
 ])('what is missing or unknown is refused by its name: %j', (given, path) => {
   const { error } = providerSchema.safeParse({ credentials, pools, ...given });
   expect(error?.issues.map((issue) => issue.path.join('.'))).toContain(path);
+});
+
+test('the hosts that the README adds are configuration alone', () => {
+  const readme = readFileSync(new URL('../../README.md', import.meta.url), 'utf8');
+  const [, added] = /```diff\n( providers:\n[\s\S]*?)```/.exec(readme)!;
+  const { providers } = parseYaml(added!.replaceAll(/^[+ ]/gm, '')) as { providers: Record<string, object> };
+  expect(Object.keys(providers).length).toBeGreaterThan(1);
+  for (const provider of Object.values(providers)) expect(() => providerSchema.parse(provider)).not.toThrow();
 });

@@ -43,10 +43,10 @@ const googleStatuses: Record<number, string> = {
   504: 'DEADLINE_EXCEEDED',
 };
 
-const bodies: Record<
-  Exclude<Dialect, 'bedrock'>,
-  (status: number, message: string, code: string | undefined) => Fields
-> = {
+/** Dialects in which callers speak. */
+type Spoken = Extract<Dialect, 'openai' | 'anthropic' | 'gemini'>;
+
+const bodies: Record<Spoken, (status: number, message: string, code: string | undefined) => Fields> = {
   openai: (status, message, code) => ({
     error: { message, type: openaiType(status), param: null, code: code ?? null },
   }),
@@ -66,8 +66,7 @@ const bodies: Record<
 /** A provider's error in the dialect of the caller. `body`: as it was parsed. */
 export function errorAnswer(endpoint: Endpoint, status: number, body: unknown): Fields {
   const { message, code } = sayingOf(body);
-  // No caller speaks Bedrock's dialect.
-  const write = bodies[endpointDialect[endpoint] as keyof typeof bodies];
+  const write = bodies[endpointDialect[endpoint] as Spoken];
   return write(status, message ?? `The provider answered with status ${status}.`, code);
 }
 
