@@ -42,7 +42,11 @@ export async function measure(
 ): Promise<Omit<Visit, 'target' | 'latencyMs' | 'concurrency' | 'round'>> {
   const { generator, simulator, warmupMs, measureMs } = parts;
   const processes = [...target.processes, simulator, generator];
-  const headers = { 'content-type': 'application/json', authorization: `Bearer ${benchKey}` };
+  const headers = {
+    'content-type': 'application/json',
+    authorization: `Bearer ${benchKey}`,
+    ...target.headers,
+  };
   const command: RunCommand = {
     origin: target.origin,
     path: callPath,

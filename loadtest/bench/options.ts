@@ -10,7 +10,10 @@ const targetNames = [
   'sluice-all',
   'sluice-again',
   'direct-again',
+  'portkey',
 ] as const;
+/** Portkey's gateway is fetched with npm, so only when it is asked for. */
+const targetsUnlessNamed = targetNames.filter((name) => name !== 'portkey');
 export type TargetName = (typeof targetNames)[number] | `against-${number}`;
 
 const parts = z.string().transform((text) => text.split(',').filter((part) => part !== ''));
@@ -40,7 +43,8 @@ const usage = `npm run bench -- [options]
   --rounds 3               interleaved rounds; the order is reversed in every second one
   --latency 0,50           latency of the simulated provider in milliseconds, +-20 % jitter
   --concurrency 1,16,64,256
-  --targets ${targetNames.join(',')}
+  --targets ${targetsUnlessNamed.join(',')}
+                           also portkey: Portkey's gateway, fetched with npm
   --against <folder,…>     other checkouts of Sluice, visited in the same rounds as against-1, against-2 …
   --json                   the last line of the output is one JSON object
   --out <folder>           where bench.md and bench.json go (default loadtest/results)
@@ -58,7 +62,7 @@ export function readOptions(args: readonly string[]): BenchOptions {
         rounds: { type: 'string', default: '3' },
         latency: { type: 'string', default: '0,50' },
         concurrency: { type: 'string', default: '1,16,64,256' },
-        targets: { type: 'string', default: targetNames.join(',') },
+        targets: { type: 'string', default: targetsUnlessNamed.join(',') },
         against: { type: 'string', default: '' },
         json: { type: 'boolean', default: false },
         out: { type: 'string' },

@@ -4,6 +4,7 @@ import { stringify } from 'yaml';
 import { benchKey, benchModel } from './bench-call.ts';
 import type { Child, Children } from './children.ts';
 import type { TargetName } from './options.ts';
+import { startPortkey } from './portkey.ts';
 import { startRedis } from './redis-server.ts';
 
 /** Something that answers the bench's call, and the processes whose CPU time it costs. */
@@ -11,6 +12,8 @@ export interface Target {
   name: TargetName;
   origin: string;
   processes: readonly Child[];
+  /** What its calls carry beside what all do. */
+  headers?: Record<string, string>;
 }
 
 export interface TargetParts {
@@ -125,6 +128,7 @@ async function startSluiceAll(parts: TargetParts): Promise<Started> {
 const starters: Record<string, (parts: TargetParts) => Promise<Started>> = {
   direct: async ({ simulatorUrl }) => ({ origin: simulatorUrl, processes: [] }),
   proxy: startProxy,
+  portkey: ({ children, simulatorUrl }) => startPortkey(children, simulatorUrl),
   stock: startStock,
   sluice: (parts) => startSluice(parts, 'sluice'),
   'sluice-all': startSluiceAll,
