@@ -54,6 +54,16 @@ export function eventsOf(text: string): SseEvent[] {
     });
 }
 
+/** The first whole events of what was received that are enough; a busy machine may have received many more at once. */
+export function firstEvents(text: string, enough: (text: string) => boolean): string {
+  let end = 0;
+  for (let at = text.indexOf('\n\n'); at !== -1; at = text.indexOf('\n\n', at + 2)) {
+    end = at + 2;
+    if (enough(text.slice(0, end))) break;
+  }
+  return text.slice(0, end);
+}
+
 /** What the provider sent: a stream without the lines and comments that Sluice adds. */
 export const withoutIds = (text: string) =>
   text.replaceAll(/id: \d+-\d+\n/g, '').replaceAll(/^: waiting .*\n\n/gm, '');
