@@ -21,6 +21,13 @@ const s3Schema = z
       .describe('Unset: the usual AWS credential chain (environment, profile, instance role).'),
     secret_access_key: z.string().optional().describe('Secret that belongs to `access_key_id`.'),
     prefix: z.string().max(200).default('').describe('Put before the name of every object.'),
+    connect_timeout_ms: milliseconds(5_000, 50, 60_000, 'Longest wait for a connection to the store.'),
+    answer_timeout_ms: milliseconds(
+      30_000,
+      50,
+      600_000,
+      'Longest wait for the answer to a request, and for each further piece of it.',
+    ),
   })
   .prefault({});
 

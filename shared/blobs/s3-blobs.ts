@@ -1,4 +1,5 @@
-import type { GetObjectCommandOutput, S3Client } from '@aws-sdk/client-s3';
+import type { Readable } from 'node:stream';
+import type { S3Client } from '@aws-sdk/client-s3';
 import type { Settings } from '#config/schema.ts';
 import {
   type BlobKind,
@@ -23,12 +24,15 @@ export class S3Blobs implements BlobStore {
   readonly #client: S3Client;
   readonly #bucket: string;
   readonly #prefix: string;
+  readonly #answerMs: number;
 
   private constructor(sdk: Sdk, settings: Settings['blobs']['s3']) {
     const { access_key_id, secret_access_key, region, endpoint, path_style } = settings;
+    const { connect_timeout_ms, answer_timeout_ms } = settings;
     this.#sdk = sdk;
     this.#bucket = settings.bucket;
     this.#prefix = settings.prefix;
+    this.#answerMs = answer_timeout_ms;
     this.#client = new sdk.S3Client({
       region,
       forcePathStyle: path_style,
@@ -36,6 +40,12 @@ export class S3Blobs implements BlobStore {
       ...(access_key_id
         ? { credentials: { accessKeyId: access_key_id, secretAccessKey: secret_access_key ?? '' } }
         : {}),
+      // Unset, the SDK waits for ever.
+      requestHandler: {
+        connectionTimeout: connect_timeout_ms,
+        requestTimeout: answer_timeout_ms,
+        throwOnRequestTimeout: true,
+      },
       // Stores that are not AWS do not know the newer checksums; TLS and the part list guard the bytes.
       requestChecksumCalculation: 'WHEN_REQUIRED',
       responseChecksumValidation: 'WHEN_REQUIRED',
@@ -94,7 +104,7 @@ export class S3Blobs implements BlobStore {
     const command = new this.#sdk.GetObjectCommand({ ...place, ...part });
     try {
       const { Body } = await this.#client.send(command);
-      return Body as GetObjectCommandOutput['Body'] & AsyncIterable<Uint8Array>;
+      return arriving(Body as Readable, this.#answerMs);
     } catch (error) {
       if ((error as Error).name === 'NoSuchKey') return undefined;
       throw blobError(error);
@@ -127,6 +137,29 @@ export class S3Blobs implements BlobStore {
 
   #place(path: string): { Bucket: string; Key: string } {
     return { Bucket: this.#bucket, Key: this.#prefix + path };
+  }
+}
+
+/**
+ * The bytes of an object as they come. @throws SluiceError blobs_unavailable when they break off or stop coming; while
+ * nobody reads on, nothing is waited for
+ */
+async function* arriving(body: Readable, waitMs: number): AsyncGenerator<Uint8Array, void> {
+  const chunks = body[Symbol.asyncIterator]() as AsyncIterator<Uint8Array>;
+  try {
+    for (;;) {
+      const late = AbortSignal.timeout(waitMs);
+      const giveUp = () => body.destroy(new Error('the store stopped sending'));
+      late.addEventListener('abort', giveUp, { once: true });
+      const { done, value } = await chunks.next();
+      late.removeEventListener('abort', giveUp);
+      if (done) return;
+      yield value;
+    }
+  } catch (error) {
+    throw blobError(error);
+  } finally {
+    body.destroy();
   }
 }
 
