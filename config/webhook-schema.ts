@@ -35,6 +35,12 @@ export const webhooksSchema = z
       .max(100)
       .default([443, 8443])
       .describe('Ports a webhook URL may name.'),
+    ca_file: z
+      .string()
+      .optional()
+      .describe(
+        'File of certificates (PEM) of authorities that receivers may have theirs from, beside the public ones.',
+      ),
     endpoints_max: count(50, 1, 1_000, 'Webhook endpoints of one tenant.'),
     retry_schedule_ms: z
       .array(

@@ -20,11 +20,13 @@ import type { SecretBox } from '#shared/secrets/secret-box.ts';
 import { loggedLifecycle } from '#shared/telemetry/logged-lifecycle.ts';
 import type { Logger } from '#shared/telemetry/logger.ts';
 import type { Metrics } from '#shared/telemetry/metrics.ts';
+import { systemResolve } from './address-guard.ts';
 import { type DeliverParts, deliver } from './deliver.ts';
 import { deliveryPool } from './delivery-queue.ts';
 import { OutboxLoop } from './outbox-loop.ts';
 import { ReceiverClient } from './receiver-client.ts';
 import { DeliveryReclaimer } from './reclaim-deliveries.ts';
+import { trustedAuthorities } from './trusted-authorities.ts';
 
 export interface WebhookAppOptions {
   /** Settings of webhooks hold until the process ends; those of tenants may change. */
@@ -76,7 +78,8 @@ async function buildServices(
   };
   const deliveries = new DeliveryStore(redis, settings.webhooks);
   const endpoints = new EndpointStore({ redis, settings: settings.webhooks, secrets });
-  const client = new ReceiverClient(settings.webhooks);
+  const authorities = trustedAuthorities(settings.webhooks.ca_file);
+  const client = new ReceiverClient(settings.webhooks, systemResolve, authorities);
   const queue = new PoolQueue(deliveryPool, redis, clock);
   const parts: DeliverParts = {
     ...{ deliveries, endpoints, client, metrics, log, clock, random },

@@ -3,13 +3,18 @@ import type { Settings } from '#config/schema.ts';
 import { refusalOf } from '#shared/deliveries/url-policy.ts';
 import { guardedLookup, type Resolve, systemResolve } from './address-guard.ts';
 
+export type ReceiptError = 'refused_address' | 'bad_certificate' | 'timeout' | 'unreachable';
+
 /** What a receiver answered, or why there is no answer. */
 export type Receipt =
   | { status: number; retryAfter: string | undefined }
-  | { status: null; error: 'refused_address' | 'timeout' | 'unreachable' };
+  | { status: null; error: ReceiptError };
 
 const keepAliveMs = 10_000;
 const headerMaxBytes = 16_384;
+/** What Node and OpenSSL call a certificate that is of another name, of nobody who is trusted, or not valid now. */
+const certificateCodes =
+  /^(ERR_TLS_CERT_|CERT_|CRL_|DEPTH_ZERO_|SELF_SIGNED_|UNABLE_TO_|INVALID_(CA|PURPOSE)|PATH_LENGTH_|HOSTNAME_MISMATCH)/;
 const timeoutCodes = new Set(['UND_ERR_CONNECT_TIMEOUT', 'UND_ERR_HEADERS_TIMEOUT', 'UND_ERR_BODY_TIMEOUT']);
 
 /**
@@ -20,7 +25,7 @@ export class ReceiverClient {
   readonly #agent: Agent;
   readonly #settings: Settings['webhooks'];
 
-  constructor(settings: Settings['webhooks'], resolve: Resolve = systemResolve) {
+  constructor(settings: Settings['webhooks'], resolve: Resolve = systemResolve, authorities?: string[]) {
     this.#settings = settings;
     this.#agent = new Agent({
       connections: settings.endpoint_concurrency,
@@ -28,6 +33,7 @@ export class ReceiverClient {
       allowH2: false,
       connect: {
         timeout: settings.connect_timeout_ms,
+        ...(authorities ? { ca: authorities } : {}),
         ...(settings.allow_private ? {} : { lookup: guardedLookup(resolve) }),
       },
       headersTimeout: settings.attempt_timeout_ms,
@@ -68,8 +74,9 @@ export class ReceiverClient {
   }
 }
 
-function failureOf(error: unknown, signal: AbortSignal): 'refused_address' | 'timeout' | 'unreachable' {
+function failureOf(error: unknown, signal: AbortSignal): ReceiptError {
   const code = (error as { code?: string }).code ?? '';
   if (code === 'ADDRESS_REFUSED') return 'refused_address';
+  if (certificateCodes.test(code)) return 'bad_certificate';
   return signal.aborted || timeoutCodes.has(code) ? 'timeout' : 'unreachable';
 }

@@ -1,6 +1,8 @@
 import { once } from 'node:events';
 import { createServer, type IncomingHttpHeaders, type Server, type ServerResponse } from 'node:http';
+import { createServer as createTlsServer, type Server as TlsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
+import type { Certificate } from './certificates.ts';
 
 export interface Received {
   headers: IncomingHttpHeaders;
@@ -15,17 +17,22 @@ export class WebhookReceiver {
   readonly url: string;
   readonly received: Received[] = [];
   answer: Answer = (_received, response) => response.writeHead(204).end();
-  readonly #server: Server;
+  /** Connections that were opened, whatever came of them. */
+  connections = 0;
+  readonly #server: Server | TlsServer;
 
-  private constructor(server: Server) {
+  private constructor(server: Server | TlsServer, origin: string) {
     this.#server = server;
-    this.url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/hook`;
+    this.url = `${origin}:${(server.address() as AddressInfo).port}/hook`;
   }
 
-  static async start(): Promise<WebhookReceiver> {
-    const server = createServer().listen(0, '127.0.0.1');
+  /** With a certificate it is reached over TLS, as localhost. */
+  static async start(certificate?: Certificate): Promise<WebhookReceiver> {
+    const server = certificate ? createTlsServer(certificate) : createServer();
+    server.on('connection', () => receiver.connections++);
+    server.listen(0, '127.0.0.1');
     await once(server, 'listening');
-    const receiver = new WebhookReceiver(server);
+    const receiver = new WebhookReceiver(server, certificate ? 'https://localhost' : 'http://127.0.0.1');
     server.on('request', (request, response) => {
       const chunks: Buffer[] = [];
       request.on('data', (chunk: Buffer) => chunks.push(chunk));
