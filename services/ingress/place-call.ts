@@ -2,6 +2,7 @@ import { type Endpoint, isTranslated } from '#shared/contracts/endpoint.ts';
 import type { TokenEstimate } from '#shared/contracts/job.ts';
 import type { KeyAccess } from '#shared/tenants/key-access.ts';
 import { translateCall } from '#shared/translation/translate-call.ts';
+import { translateEmbedding } from '#shared/translation/translate-embedding.ts';
 import type { ModelTable, ServedModel } from './model-table.ts';
 import { placeForKey } from './place-for-key.ts';
 
@@ -42,6 +43,7 @@ function readTranslated(
   models: ModelTable,
 ): { reckoned: Fields; dropped?: string[] } {
   if (!isTranslated(endpoint, place.dialect)) return { reckoned: body };
+  if (endpoint === '/v1/embeddings') return embedded(body, place.model);
   const { options, dropped } = translateCall(
     endpoint,
     body,
@@ -51,4 +53,9 @@ function readTranslated(
   const max = options.maxOutputTokens;
   const reckoned = max === undefined ? body : { ...body, max_completion_tokens: max };
   return dropped.length > 0 ? { reckoned, dropped } : { reckoned };
+}
+
+function embedded(body: Fields, model: string): { reckoned: Fields; dropped?: string[] } {
+  const { dropped } = translateEmbedding(body, model);
+  return dropped.length > 0 ? { reckoned: body, dropped } : { reckoned: body };
 }

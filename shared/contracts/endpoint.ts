@@ -62,6 +62,7 @@ const translatable: readonly Endpoint[] = [
  * of different dialects cannot serve each other.
  */
 export function isTranslated(endpoint: Endpoint, dialect: Dialect): boolean {
+  if (endpoint === '/v1/embeddings') return dialect === 'gemini';
   return endpointDialect[endpoint] !== dialect && translatable.includes(endpoint);
 }
 

@@ -1,10 +1,5 @@
 import type { SharedV4Warning } from '@ai-sdk/provider';
-import {
-  endpointDialect,
-  type Operation,
-  type ProviderKind,
-  providerDialect,
-} from '#shared/contracts/endpoint.ts';
+import { endpointDialect, type ProviderKind, providerDialect } from '#shared/contracts/endpoint.ts';
 import { errorBody } from '#shared/contracts/error-body.ts';
 import type { BegunJob } from '#shared/jobs/job-store.ts';
 import type { Clock } from '#shared/kernel/clock.ts';
@@ -17,18 +12,12 @@ import type { ProviderStream } from '../streams/provider-stream.ts';
 import type { AnswerHead, Fields } from './answer-writer.ts';
 import { writerOf } from './answer-writers.ts';
 import { blocksOf } from './blocks.ts';
+import { callEmbedding } from './call-embedding.ts';
 import { errorAnswer } from './error-answer.ts';
 import { nativeOperations } from './native-operations.ts';
-import { requestOf } from './native-request.ts';
+import { type NativeRequest, requestOf } from './native-request.ts';
 import { type Fetch, openModel } from './provider-models.ts';
 import { withoutContinuation } from './without-continuation.ts';
-
-/** A request in the provider's own dialect. */
-export interface NativeRequest {
-  operation: Operation;
-  body: string;
-  headers: Record<string, string>;
-}
 
 export interface TranslatingCall {
   job: BegunJob;
@@ -52,6 +41,7 @@ export async function callTranslated(call: TranslatingCall): Promise<AttemptResu
   const asked = JSON.parse(job.body) as Fields;
   let translated: TranslatedCall;
   try {
+    if (job.endpoint === '/v1/embeddings') return told(call, await callEmbedding(call, asked));
     translated = translateCall(job.endpoint, asked, providerDialect[kind], call.maxTokensDefault);
   } catch (error) {
     if (!(error instanceof SluiceError)) throw error;
@@ -67,8 +57,12 @@ export async function callTranslated(call: TranslatingCall): Promise<AttemptResu
   const result = call.stream
     ? await callStreamed(call, call.stream, translated, head)
     : await callWhole(call, translated, head);
-  return result.kind === 'refused' ? inCallersDialect(call, result) : result;
+  return told(call, result);
 }
+
+/** The result in the words of the caller. */
+const told = (call: TranslatingCall, result: AttemptResult) =>
+  result.kind === 'refused' ? inCallersDialect(call, result) : result;
 
 /** What cannot be said to the provider of this pool, although it was accepted for another one. */
 function neverSent({ job, jobId }: TranslatingCall, error: SluiceError): AttemptResult {

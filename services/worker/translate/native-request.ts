@@ -2,6 +2,13 @@ import type { Operation } from '#shared/contracts/endpoint.ts';
 import type { CallOptions } from '#shared/translation/call.ts';
 import type { Fields } from './answer-writer.ts';
 
+/** A request in the provider's own dialect. */
+export interface NativeRequest {
+  operation: Operation;
+  body: string;
+  headers: Record<string, string>;
+}
+
 /** What Anthropic allows as the smallest budget for thinking, tokens. */
 const smallestBudget = 1_024;
 
@@ -10,7 +17,7 @@ export function requestOf(
   operation: Operation,
   { maxOutputTokens }: CallOptions,
   init: RequestInit | undefined,
-): { operation: Operation; body: string; headers: Record<string, string> } {
+): NativeRequest {
   const beta = new Headers(init?.headers).get('anthropic-beta');
   const written = typeof init?.body === 'string' ? init.body : '';
   const body = written.includes('"budget_tokens"') ? withinMaximum(written, maxOutputTokens) : written;

@@ -6,8 +6,9 @@ import type { BodySink, ProviderResponse } from '../../../../services/worker/htt
 import { wireOf } from '../../../../services/worker/providers/adapters.ts';
 import { ProviderStream } from '../../../../services/worker/streams/provider-stream.ts';
 import { StreamRelay } from '../../../../services/worker/streams/stream-relay.ts';
-import { callTranslated, type NativeRequest } from '../../../../services/worker/translate/call-translated.ts';
+import { callTranslated } from '../../../../services/worker/translate/call-translated.ts';
 import { nativeOperations } from '../../../../services/worker/translate/native-operations.ts';
+import type { NativeRequest } from '../../../../services/worker/translate/native-request.ts';
 import { StreamTranslation } from '../../../../services/worker/translate/stream-translation.ts';
 
 export type Fields = Record<string, unknown>;
