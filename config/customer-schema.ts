@@ -140,15 +140,18 @@ type Customers = Record<string, CustomerSettings>;
 function refuseSharedKeys(customers: Customers, context: z.RefinementCtx): void {
   const owners = new Map<string, string>();
   for (const [tenant, { keys }] of Object.entries(customers)) {
-    for (const [index, { key }] of keys.entries()) {
-      const owner = owners.get(key) ?? tenant;
-      if (owner !== tenant)
-        context.addIssue({
-          code: 'custom',
-          path: [tenant, 'keys', index, 'key'],
-          message: `the tenant ${owner} has the same key`,
-        });
-      if (key !== '') owners.set(key, tenant);
+    for (const [index, { key, hash }] of keys.entries()) {
+      for (const [field, value] of Object.entries({ key, hash })) {
+        if (value === undefined || value === '') continue;
+        const owner = owners.get(value) ?? tenant;
+        if (owner !== tenant)
+          context.addIssue({
+            code: 'custom',
+            path: [tenant, 'keys', index, field],
+            message: `the tenant ${owner} has the same key`,
+          });
+        owners.set(value, tenant);
+      }
     }
   }
 }

@@ -13,6 +13,7 @@ import {
   ownerOf,
 } from './overlay-document.ts';
 import type { OverlaySecrets } from './secret-fields.ts';
+import { withoutTwinKeys } from './twin-keys.ts';
 
 export interface MergedSettings {
   settings: Settings;
@@ -86,19 +87,20 @@ export class OverlayMerger {
 
   merge(base: Settings, documents: readonly OverlayDocument[]): MergedSettings {
     const customers = this.#customers.merge(base.customers, documents);
+    const apart = withoutTwinKeys(customers.merged, documents);
     const providers = this.#providers.merge(base.providers, documents);
     const routes = this.#routes.merge(base.routes, documents);
     const served = withServedTargets(base.routes, routes.merged, providers.merged, documents);
     const settings = {
       ...base,
-      customers: customers.merged,
+      customers: apart.customers,
       providers: providers.merged,
       routes: served.routes,
     };
     const unknown = documents
       .filter(({ kind }) => !overlayKinds.includes(kind))
       .map((each) => refusal(each, 'this release does not know its kind'));
-    const refused = [customers, providers, routes, served].flatMap((group) => group.refused);
+    const refused = [customers, apart, providers, routes, served].flatMap((group) => group.refused);
     return { settings, refused: [...refused, ...unknown] };
   }
 }

@@ -48,6 +48,23 @@ test('what would not be valid, or would make something else invalid, is refused 
   expect((await store.read()).documents).toEqual([]);
 });
 
+test('a key with the hash of another one is refused, of whichever customer; written by two at once, the first holds', async () => {
+  const hash = '0e'.repeat(32);
+  const first = { kind: 'virtual-keys', id: 'rival/first', who } as const;
+  const twin = { kind: 'virtual-keys', id: 'acme/twin', who } as const;
+  await editor.put(first, { hash });
+  await expect(editor.put(twin, { hash })).rejects.toMatchObject({
+    code: 'document_invalid',
+    message:
+      'The object virtual-keys/acme/twin is not valid: hash: the virtual key rival/first has the same one.',
+  });
+  await store.put(twin, { hash }, {});
+  const { settings, refused } = new OverlayMerger(secrets).merge(base, (await store.read()).documents);
+  expect(refused.map(({ id }) => id)).toEqual(['acme/twin']);
+  expect(settings.customers.acme!.keys.map(({ id }) => id)).toEqual(['test']);
+  expect(settings.customers.rival!.keys.map(({ id }) => id)).toEqual(['test', 'first']);
+});
+
 const credential = { kind: 'credentials', id: 'openai/second', who } as const;
 
 test('the secrets of a credential are sealed for the host of its provider, and are not sent to another one', async () => {
