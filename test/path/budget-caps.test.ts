@@ -37,7 +37,7 @@ beforeAll(async () => {
         ...Object.fromEntries(
           Object.entries(budgets).map(([id, usd]) => [
             id,
-            { budgets: [{ usd }], keys: [{ id: 'k', key: keyOf(id) }] },
+            { budgets: [{ usd }], limits: [{ tokens: 1_000_000 }], keys: [{ id: 'k', key: keyOf(id) }] },
           ]),
         ),
       },
@@ -118,6 +118,16 @@ test.each([
   const sent = JSON.parse(provider.captured.at(-1)!.body) as Record<string, unknown>;
   const { model, ...rest } = body as Record<string, unknown>;
   expect(sent).toEqual({ ...(model === undefined ? {} : { model }), ...rest, ...asked });
+});
+
+test('internal bookkeeping fields leaked to the provider: what quotas and budgets count is sent as its caller wrote it', async () => {
+  const body = { ...chat(), model: 'mistral-large', max_tokens: 5, user: 'ada' };
+  const axes = { 'x-sluice-user': 'ada', 'x-sluice-feature': 'search' };
+  const authorization = `Bearer ${keyOf('told')}`;
+  await sluice.post('/v1/chat/completions', body, { authorization, ...axes });
+  const sent = provider.captured.at(-1)!;
+  expect(sent.body).toBe(JSON.stringify(body));
+  expect(Object.keys(sent.headers).filter((name) => /sluice|limit|quota|budget/.test(name))).toEqual([]);
 });
 
 test('a maximum that the caller names is its own, and callers without a budget are not capped', async () => {

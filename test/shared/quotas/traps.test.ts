@@ -10,6 +10,12 @@ import { keys } from '#shared/redis/keys.ts';
 import { holds } from '../../harness/property.ts';
 import { RedisProcess } from '../../harness/redis-process.ts';
 
+/*
+ * Each trap of other gateways that concerns quotas has a test that begins with its name. Not here: shared window key for
+ * different limits (charges.test.ts); headers on success and on 429 alike, constant or doubled Retry-After, wait queue
+ * without maximum wait (test/path/quotas.test.ts); internal bookkeeping fields leaked to the provider
+ * (test/path/budget-caps.test.ts).
+ */
 let server: RedisProcess;
 let redis: Redis;
 beforeAll(async () => {
