@@ -58,6 +58,10 @@ beforeAll(async () => {
           saving: { targets: [a], rules: [{ when: 'budget_used > 50', targets: [b] }] },
           copied: { targets: [a], mirror: { model: b.model, percent: 100 } },
           soonest: { targets: [{ model: `third/${modelC}`, weight: 1 }, b], strategy: 'shortest_wait' },
+          busy: {
+            targets: [{ model: `third/${modelC}`, weight: 1 }],
+            rules: [{ when: 'pool.wait_ms > 1', targets: [b] }],
+          },
           kept: { targets: [a], cache: { mode: 'exact' } },
         },
       }) as SettingsOverrides,
@@ -154,9 +158,15 @@ test('the shortest wait: while calls wait for the first target the other one is 
     if (provider === 'third') await post(system.ingress, `/v1/jobs/${id}/cancel`, {});
     return provider === 'second';
   });
+  // A rule goes by the same reading.
+  expect((await system.call('busy', 'a rule on the wait')).provider).toBe('second');
   for (const id of held) await post(system.ingress, `/v1/jobs/${id}/cancel`, {});
   await system.faults.ended(held);
   await until('the first is asked again', async () => (await providerNow()) === 'third');
+  await until(
+    'the rule holds no more',
+    async () => (await system.call('busy', 'no wait')).provider === 'third',
+  );
 });
 
 test('a route says how its calls use the cache', async () => {
