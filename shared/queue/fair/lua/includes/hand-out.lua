@@ -10,6 +10,9 @@ local dispatch = {
   triesMax = 100,
   -- Nothing announces the end of such a wait; ask again after this long.
   recheckMs = 1000,
+  -- Of the workers that wait for the same moment so many are told to come back at it; the others come one after the
+  -- other afterwards, in case those do not, so that idle workers cost a pool little, however many there are.
+  punctualMax = 4, lateStepMs = 10, latestMs = 250,
 }
 
 -- Whether BullMQ put something where it is to be taken in from.
@@ -138,6 +141,14 @@ function dispatch.serve(tenants, token)
   return { fields, jobId, told, leases.memberOf(scope, jobId, lane.tenant) }
 end
 
+-- How much later than it fits the caller is to come back.
+function dispatch.lateness()
+  -- Whoever finds a new moment to wait for is the first; pool.write begins to count anew.
+  if pool.blockedUntil ~= pool.storedBlockedUntil then return 0 end
+  local others = call('HINCRBY', key.pool, 'told', '1')
+  return math.min(dispatch.latestMs, math.max(0, others - dispatch.punctualMax + 1) * dispatch.lateStepMs)
+end
+
 -- What all jobs of a call have in common is written once.
 function dispatch.writeStarted(jobs, tenants, limiterDurationMs)
   if #jobs == 0 then return end
@@ -203,6 +214,6 @@ function dispatch.handOut(count)
     if dueMs and #jobs > 0 then call('ZADD', key.marker, dueMs, '1') end
   end
   if #jobs == count then return { jobs, -1, 0 } end
-  local wakeAtMs = math.min(blocked and pool.blockedUntil or math.huge, dueMs or math.huge)
+  local wakeAtMs = math.min(blocked and pool.blockedUntil + dispatch.lateness() or math.huge, dueMs or math.huge)
   return { jobs, wakeAtMs < math.huge and math.max(0, wakeAtMs - nowMs) or -1, 0, waitedFor, waiting }
 end

@@ -9,6 +9,7 @@
                       published        number, fingerprint and publisher of the last publication
                       virtualTime      the counter of the lane that was served last, as it was before its charge
                       blockedUntil     until then no head fits its ceilings; 0 when unknown
+                      told             how many more callers have been told of it, see hand-out.lua
                       running:<scope>  jobs in hand on the credentials of a scope
                       refusals:<id>    how often a credential was held back for its quota
 ]]
@@ -90,6 +91,7 @@ function pool.write()
       call('HDEL', key.pool, 'health')
     end
   end
+  if pool.blockedUntil ~= pool.storedBlockedUntil then call('HDEL', key.pool, 'told') end
   if pool.changed then
     local text = cmsgpack.pack(pool.ceilings)
     call('HSET', key.pool, 'virtualTime', pool.virtualTime, 'blockedUntil',
