@@ -51,8 +51,9 @@ export class Supervised {
       try {
         this.#child = await this.#start();
         return this.#watch(this.#child);
-      } catch {
-        // It could not be started, perhaps because what it needs is away.
+      } catch (error) {
+        // Perhaps because what it needs is away.
+        console.error(`not started: ${(error as Error).message}`);
         this.#ends++;
         await systemClock.sleep(restartMs);
       }

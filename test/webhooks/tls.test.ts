@@ -76,15 +76,12 @@ test('a private address is refused before the handshake, however good its certif
   const receiver = await newReceiver(authority.issue('hooks.example'));
   const { port } = new URL(receiver.url);
   const toLoopback: Resolve = (_hostname, done) => done(null, [{ address: '127.0.0.1', family: 4 }]);
-  const send = async (allow_private: boolean) => {
-    const webhooks = { allow_private, ports: [Number(port)] };
-    const { webhooks: settings } = testSettings('http://127.0.0.1:1', { webhooks });
-    const client = new ReceiverClient(settings, toLoopback, trustedAuthorities(caFile));
-    const receipt = await client.send(`https://hooks.example:${port}/hook`, {}, '{}');
-    await client.close();
-    return receipt;
-  };
-  expect(await send(false)).toEqual({ status: null, error: 'refused_address' });
+  const webhooks = { allow_private: false, ports: [Number(port)] };
+  const { webhooks: settings } = testSettings('http://127.0.0.1:1', { webhooks });
+  const client = new ReceiverClient(settings, toLoopback, trustedAuthorities(caFile));
+  const receipt = await client.send(`https://hooks.example:${port}/hook`, {}, '{}');
+  await client.close();
+  expect(receipt).toEqual({ status: null, error: 'refused_address' });
   expect(receiver.connections).toBe(0);
 });
 
