@@ -120,4 +120,7 @@ async function check(
   return { whole, status, ...results, linesReadWhileRunning, partialIsOutput, ...accounts };
 }
 
+// Leaving ends the processes of the run; a signal alone would not.
+process.once('SIGINT', () => process.exit(130));
+process.once('SIGTERM', () => process.exit(143));
 await main();
