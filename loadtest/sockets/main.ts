@@ -124,7 +124,7 @@ for (const client of clients) {
     jobId,
     token: 'load',
     owner: 'load',
-    place: { provider: 'openai', pool: 'chat' },
+    place: { provider: 'load', pool: 'chat' },
     mayTakeOver: true,
     mayRunSuspect: true,
   });
