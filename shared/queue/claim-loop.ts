@@ -12,6 +12,12 @@ const claimMax = 64;
 const idleWaitSeconds = 5;
 const pauseAfterErrorMs = 250;
 const drainPollMs = 20;
+/**
+ * Tickets in hand of a loop that has just started, until one is done or so long after the first: what a process without
+ * compiled code and connections was granted reaches the provider late, and would count there in another window.
+ */
+const coldPlaces = 1;
+const coldMs = 1_000;
 /** BullMQ gives jobs their methods through a queue; a ticket needs none. */
 const noQueue = { opts: {}, toKey: (type: string) => type } as unknown as MinimalQueue;
 
@@ -36,6 +42,7 @@ export class ClaimLoop implements TicketWorker {
   #timers: Timer[] = [];
   #loop: Promise<void> | undefined;
   #concurrency: number;
+  #temperature: 'cold' | 'warming' | 'warm' = 'cold';
   #stopped = false;
   #wake: () => void = () => undefined;
   /** The wait for BullMQ's marker; it goes on while a ceiling's time comes or a claim is on its way. */
@@ -97,7 +104,7 @@ export class ClaimLoop implements TicketWorker {
   async #claimForever(): Promise<void> {
     while (!this.#stopped) {
       try {
-        const free = this.#concurrency - this.#held.size;
+        const free = this.#places - this.#held.size;
         if (free > 0) await this.#claimSome(Math.min(free, claimMax));
         else if (this.#signalled) await this.#passOn();
         else await this.#untilPlaceFree();
@@ -113,6 +120,15 @@ export class ClaimLoop implements TicketWorker {
   async #passOn(): Promise<void> {
     this.#signalled = false;
     await this.#backend!.claim(this.#request(0));
+  }
+
+  get #places(): number {
+    return this.#temperature === 'warm' ? this.#concurrency : Math.min(coldPlaces, this.#concurrency);
+  }
+
+  #warmUp(): void {
+    this.#temperature = 'warm';
+    this.#wake();
   }
 
   #untilPlaceFree(): Promise<void> {
@@ -162,6 +178,10 @@ export class ClaimLoop implements TicketWorker {
   }
 
   #startAll({ claimed }: Claims): void {
+    if (this.#temperature === 'cold' && claimed.length > 0) {
+      this.#temperature = 'warming';
+      this.#timers.push(this.#options.clock.after(coldMs, () => this.#warmUp()));
+    }
     for (const claim of claimed) void this.#run(claim);
   }
 
@@ -182,6 +202,7 @@ export class ClaimLoop implements TicketWorker {
 
   async #finish(job: Job, token: string, verdict: Verdict): Promise<void> {
     const backend = this.#backend!;
+    this.#warmUp();
     backend.noteUnused(job.id!, verdict.unused);
     if (verdict.kind === 'back') {
       await backend.moveJobFromActiveToWait(job.id!, token);
@@ -205,7 +226,7 @@ export class ClaimLoop implements TicketWorker {
   /** How many of the places of completed tickets are to be filled. */
   #placesAfter(completed: number): number {
     if (this.#stopped) return 0;
-    return Math.max(0, Math.min(completed, this.#concurrency - this.#held.size + completed));
+    return Math.max(0, Math.min(completed, this.#places - this.#held.size + completed));
   }
 
   async #renewLocks(): Promise<void> {

@@ -20,21 +20,19 @@ afterAll(async () => {
 });
 
 const newsWaitSeconds = 4;
+const places = 8;
+let pools = 0;
 
-test('a loop that has no place left does not keep the news of a ticket from the others', async () => {
-  const id = { provider: 'p', pool: 'pool' };
+/** A loop with a pool of its own, whose tickets stay in hand until they are let go. */
+async function startLoop(concurrency: number) {
+  const id = { provider: 'p', pool: `pool${pools++}` };
   const queue = new PoolQueue(id, redis, systemClock);
   await queue.start();
-  const options = {
-    priority: 5,
-    tokens: { input: 1, output: 1, max: 1 },
-    deadlineMs: systemClock.nowMs() + 600_000,
-  };
   const letGo: (() => void)[] = [];
   const loop = new ClaimLoop({
     id,
     workerId: 'w1',
-    concurrency: 1,
+    concurrency,
     connection: redis,
     settings: settingsSchema.shape.workers.parse({}),
     clock: systemClock,
@@ -42,22 +40,54 @@ test('a loop that has no place left does not keep the news of a ticket from the 
     handle: () => new Promise<Verdict>((resolve) => letGo.push(() => resolve({ kind: 'done' }))),
     onError: (error) => expect(error).toBeUndefined(),
   });
+  const deadlineMs = systemClock.nowMs() + 600_000;
+  const tokens = { input: 1, output: 1, max: 1 };
+  const enqueue = (job: string, delayMs = 0) =>
+    queue.enqueue({ tenant: 't', job }, { priority: 5, tokens, deadlineMs, delayMs });
+  return {
+    loop,
+    letGo,
+    enqueue,
+    marker: `sl:{p}:${id.pool}:marker`,
+    /** Lets all tickets go, those that come meanwhile too, and stops. */
+    end: async (count: number): Promise<void> => {
+      for (let job = 0; job < count; job++) {
+        await until('it is in hand', () => letGo.length > job);
+        letGo[job]!();
+      }
+      const isEmpty = async () => Object.values(await queue.counts()).every((waiting) => waiting === 0);
+      await until('nothing is left', isEmpty);
+      await loop.stop();
+      await queue.stop();
+    },
+  };
+}
+
+test('a loop that has no place left does not keep the news of a ticket from the others', async () => {
+  const { loop, letGo, enqueue, marker, end } = await startLoop(1);
   await loop.start();
   // It waits for the time of this one and for news at once.
-  await queue.enqueue({ tenant: 't', job: 'later' }, { ...options, delayMs: 200 });
+  await enqueue('later', 200);
   await until('its only place is taken', () => letGo.length === 1);
   const other = redis.duplicate();
-  const news = other.bzpopmin('sl:{p}:pool:marker', newsWaitSeconds);
-  await queue.enqueue({ tenant: 't', job: 'next' }, { ...options, delayMs: 0 });
+  const news = other.bzpopmin(marker, newsWaitSeconds);
+  await enqueue('next');
   expect(await news).not.toBeNull();
   other.disconnect();
-  for (const job of [0, 1]) {
-    await until('it is in hand', () => letGo.length > job);
-    letGo[job]!();
-  }
-  await until('nothing is left', async () =>
-    Object.values(await queue.counts()).every((count) => count === 0),
-  );
-  await loop.stop();
-  await queue.stop();
+  await end(2);
 });
+
+test.each(['once that is done', 'after a time, should it take long'])(
+  'a loop that has just started takes one ticket at first, and fills its places %s',
+  async (when) => {
+    const { loop, letGo, enqueue, end } = await startLoop(places);
+    for (let job = 0; job <= places; job++) await enqueue(`job${job}`);
+    await loop.start();
+    await until('it took something', () => letGo.length > 0);
+    expect(letGo).toHaveLength(1);
+    if (when === 'once that is done') letGo[0]!();
+    const taken = when === 'once that is done' ? places + 1 : places;
+    await until('all places are taken', () => letGo.length === taken);
+    await end(places + 1);
+  },
+);
