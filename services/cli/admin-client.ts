@@ -81,6 +81,11 @@ export class AdminClient {
     return this.#http.askJson(`/admin/${path}`, objectShape, { method: 'POST' });
   }
 
+  /** What was used, as JSON or CSV. */
+  usage(query: URLSearchParams): Promise<Response> {
+    return this.#http.ask(`/admin/usage?${query.toString()}`);
+  }
+
   async remove(kind: AdminKind, id: string): Promise<void> {
     await this.#http.ask(pathOf(kind, id), { method: 'DELETE' });
   }

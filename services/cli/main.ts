@@ -25,6 +25,7 @@ import { addImportCommand } from './import.ts';
 import { addJobsCommand } from './jobs.ts';
 import { addKeysCommand } from './keys.ts';
 import { addPoolsCommand } from './pools.ts';
+import { addUsageCommand } from './usage.ts';
 
 function readSettings(file?: string): Settings {
   try {
@@ -119,6 +120,7 @@ function buildProgram(): Command {
   addKeysCommand(program, context);
   addCustomersCommand(program, context);
   addTeamsCommand(program, context);
+  addUsageCommand(program, context);
   addImportCommand(program, context);
   addDoctorCommand(program, context);
   return program;

@@ -1,12 +1,11 @@
 import type { FastifyInstance } from 'fastify';
 import { z } from 'zod';
-import type { Clock } from '#shared/kernel/clock.ts';
 import { SluiceError } from '#shared/kernel/errors.ts';
 import { ownerOf } from '#shared/overlay/overlay-document.ts';
 import { Fields, type Note } from '#shared/peers/fields.ts';
 import { type LitellmEntity, litellmEntity } from '#shared/peers/litellm-key.ts';
 import { nameFrom } from '#shared/peers/names.ts';
-import type { KeyMaker } from '../key-maker.ts';
+import type { AdminParts } from '../admin-parts.ts';
 import type { AdminObjects } from '../objects/admin-objects.ts';
 import { makeKey } from '../objects/make-key.ts';
 import type { AdminObject } from '../objects/object-view.ts';
@@ -15,12 +14,9 @@ import { operatorOf } from '../preconditions.ts';
 import { settingsBody } from '../routes/objects.ts';
 import { customerOf, nobodys, teamOf } from './owners.ts';
 import { beyondLitellm, litellmQuotaShape, withoutTwins } from './quota-shape.ts';
+import { spendOfKey } from './spend.ts';
 
-interface Parts {
-  objects: AdminObjects;
-  keys: KeyMaker;
-  clock: Clock;
-}
+type Parts = Pick<AdminParts, 'objects' | 'keys' | 'clock' | 'redis' | 'settings'>;
 
 const deleteBody = z
   .looseObject({
@@ -29,6 +25,14 @@ const deleteBody = z
   })
   .meta({ id: 'LitellmKeyDelete' });
 const infoQuery = z.object({ key: z.string() });
+/** As LiteLLM pages; other parameters of its are ignored. */
+const listQuery = z.object({
+  page: z.coerce.number().int().min(1).max(1_000_000).default(1),
+  size: z.coerce.number().int().min(1).max(100).default(10),
+  user_id: z.string().optional().describe('Only keys of this customer.'),
+  team_id: z.string().optional().describe('Only keys of this team.'),
+  return_full_object: z.enum(['true', 'false']).default('false'),
+});
 
 /**
  * LiteLLM's key management over the same things: its teams are teams, its users customers. Keys are named by
@@ -61,7 +65,8 @@ export function litellmRoutes(app: FastifyInstance, parts: Parts): void {
       ...keepOthers(found, entity.settings),
       ...(team ? { team: team.team } : {}),
     });
-    return { key: textOf(request.body, 'key'), ...keyShape(changed), sluice: { notes } };
+    const shown = { ...keyShape(changed), spend: await spendOf(parts, changed) };
+    return { key: textOf(request.body, 'key'), ...shown, sluice: { notes } };
   });
   app.post('/key/delete', { schema: { ...guarded('litellm'), body: deleteBody } }, async (request) => {
     const { keys = [], key_aliases = [] } = request.body as z.output<typeof deleteBody>;
@@ -72,7 +77,19 @@ export function litellmRoutes(app: FastifyInstance, parts: Parts): void {
   app.get('/key/info', { schema: { ...guarded('litellm'), querystring: infoQuery } }, async (request) => {
     const { key } = request.query as z.output<typeof infoQuery>;
     const found = await findKey(parts, key);
-    return { key: found.id, info: keyShape(found) };
+    return { key: found.id, info: { ...keyShape(found), spend: await spendOf(parts, found) } };
+  });
+  app.get('/key/list', { schema: { ...guarded('litellm'), querystring: listQuery } }, async (request) => {
+    const { page, size, return_full_object: isFull } = request.query as z.output<typeof listQuery>;
+    const { found, total } = await pageOfKeys(objects, request.query as z.output<typeof listQuery>);
+    const full = () =>
+      Promise.all(found.map(async (each) => ({ ...keyShape(each), spend: await spendOf(parts, each) })));
+    return {
+      keys: isFull === 'true' ? await full() : found.map(({ id }) => id),
+      total_count: total,
+      current_page: page,
+      total_pages: Math.ceil(total / size),
+    };
   });
   app.post('/team/new', { schema }, async (request) => {
     const { entity, notes } = read(request.body, 'team');
@@ -137,6 +154,28 @@ async function findKey({ objects, keys }: Parts, given: string): Promise<AdminOb
   return objects.read('virtual-keys', found.id);
 }
 
+async function pageOfKeys(
+  objects: AdminObjects,
+  { page, size, user_id, team_id }: z.output<typeof listQuery>,
+): Promise<{ found: AdminObject[]; total: number }> {
+  const { customers } = await objects.settings();
+  const ids = Object.entries(customers).flatMap(([customer, { keys }]) =>
+    keys.flatMap(({ id, team }) => {
+      if (user_id !== undefined && user_id !== customer) return [];
+      return team_id !== undefined && team_id !== `${customer}/${team}` ? [] : [`${customer}/${id}`];
+    }),
+  );
+  const found = ids.slice((page - 1) * size, page * size).map((id) => objects.read('virtual-keys', id));
+  return { found: await Promise.all(found), total: ids.length };
+}
+
+async function spendOf(parts: Parts, { id }: AdminObject): Promise<number> {
+  const { customers } = await parts.objects.settings();
+  const customer = ownerOf(id);
+  return spendOfKey(parts, customers, customer, id.slice(customer.length + 1));
+}
+
+/** A key that is new has spent nothing. */
 function keyShape({ id, settings }: AdminObject): Record<string, unknown> {
   const { team, name, allowed_models, expires_at, is_active, prefix = '', last_four = '' } = settings;
   const customer = ownerOf(id);

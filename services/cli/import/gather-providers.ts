@@ -1,5 +1,6 @@
 import { freeName, nameFrom } from '#shared/peers/names.ts';
 import type { ImportedPool, ImportedProvider } from './imported.ts';
+import { presetOfUrl } from './known-hosts.ts';
 
 /** One model at one place with one key: what other gateways call a deployment. */
 export interface Deployment {
@@ -53,7 +54,9 @@ function providerOf(byModel: readonly Deployment[][]): ImportedProvider {
     const id = freeName(name, (each) => credentials.some((known) => known.id === each), 'main');
     credentials.push({ id, api_key: apiKey, ...(weight === undefined ? {} : { weight }) });
   }
-  return { ...byModel[0]![0]!.place, credentials, pools: poolsOf(byModel) };
+  const { place } = byModel[0]![0]!;
+  const preset = place.dialect === 'openai' ? presetOfUrl(place.base_url) : undefined;
+  return { ...(preset ? { preset } : {}), ...place, credentials, pools: poolsOf(byModel) };
 }
 
 /** A pool per model that has ceilings, and one for all others. */

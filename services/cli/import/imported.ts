@@ -1,6 +1,8 @@
 import type { Note } from '#shared/peers/fields.ts';
 
 export interface ImportedProvider {
+  /** What is known of its host. */
+  preset?: string;
   dialect: string;
   base_url: string;
   api_version?: string;

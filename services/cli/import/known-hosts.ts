@@ -40,6 +40,25 @@ export const knownHosts: Readonly<Record<string, KnownHost>> = {
   vertex_ai: { dialect: 'vertex' },
 };
 
+/** Presets of our own by the host of their URL, of those that say more than the dialect does. */
+const presetsByHost: Readonly<Record<string, string>> = {
+  'api.mistral.ai': 'mistral',
+  'api.groq.com': 'groq',
+  'api.together.xyz': 'together',
+  'api.fireworks.ai': 'fireworks',
+  'api.deepseek.com': 'deepseek',
+  'api.x.ai': 'xai',
+  'api.perplexity.ai': 'perplexity',
+  'openrouter.ai': 'openrouter',
+  'api.cerebras.ai': 'cerebras',
+  'api.cohere.ai': 'cohere',
+  '127.0.0.1:11434': 'ollama',
+};
+
+/** The preset whose host a base URL names. */
+export const presetOfUrl = (baseUrl: string): string | undefined =>
+  URL.canParse(baseUrl) ? presetsByHost[new URL(baseUrl).host] : undefined;
+
 /** The provider that a model without a prefix belongs to. */
 export function hostOfBareModel(model: string): string {
   if (model.startsWith('claude')) return 'anthropic';

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { startSluice, type TestSluice } from '#test/harness/sluice.ts';
+import { chat, startSluice, type TestSluice } from '#test/harness/sluice.ts';
+import { until } from '#test/harness/until.ts';
 
 let sluice: TestSluice;
 beforeAll(async () => {
@@ -232,6 +233,23 @@ describe('the key management of LiteLLM', () => {
   test('takes a limit and an end away with null', async () => {
     const changed = await ask('POST', '/key/update', { key, rpm_limit: null, duration: null });
     expect(changed).toMatchObject({ rpm_limit: null, tpm_limit: 20_000, expires: null });
+  });
+
+  test('tells what a key has spent of its budget, and lists keys by pages', async () => {
+    const call = { endpoint: '/v1/chat/completions', body: { ...chat(), max_tokens: 1_000 } };
+    const submit = async () => (await sluice.post('/v1/jobs', call, { authorization: `Bearer ${key}` })).ok;
+    await until('the ingress knows the key, and takes its call', submit);
+    const { info } = await ask('GET', `/key/info?key=${key}`);
+    // A thousand tokens at 2 USD a million, and a few of input.
+    const { spend } = info as { spend: number };
+    expect(spend).toBeGreaterThan(0);
+    expect(spend).toBeLessThan(0.0021);
+    const page = await ask('GET', '/key/list?team_id=default/search&return_full_object=true');
+    expect(page).toMatchObject({
+      keys: [{ token: 'default/ci', team_id: 'default/search', spend }],
+      ...{ total_count: 1, current_page: 1, total_pages: 1 },
+    });
+    expect((await ask('GET', '/key/list?size=1&page=2')).keys).toHaveLength(1);
   });
 
   test('takes keys out, and then knows them no more', async () => {

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { runCli } from '#test/harness/cli.ts';
-import { startSluice, type TestSluice } from '#test/harness/sluice.ts';
+import { chat, startSluice, type TestSluice } from '#test/harness/sluice.ts';
 import { testAdminKey } from '#test/harness/test-settings.ts';
 
 let sluice: TestSluice;
@@ -11,6 +11,9 @@ let folder: string;
 let operationsUrl: string;
 beforeAll(async () => {
   sluice = await startSluice({ withAdmin: true, withoutWorker: true });
+  // One call that ended, for what was used.
+  const made = await sluice.post('/v1/jobs', { endpoint: '/v1/chat/completions', body: chat() });
+  await sluice.post(`/v1/jobs/${((await made.json()) as { id: string }).id}/cancel`, {});
   operationsUrl = new URL((await sluice.admin('GET', '/healthz')).url).origin;
   folder = await mkdtemp(join(tmpdir(), 'sluice-admin-'));
 });
@@ -52,6 +55,23 @@ test('keys are made, listed and revoked in a Sluice that runs, and no secret is 
     stdout: 'acme/nightly is revoked.\n',
   });
   expect((await cli(['keys', 'ls'])).stdout).toMatch(/^acme +nightly +\S+ +- +revoked +changed$/m);
+});
+
+test('usage is told by customer, key and day, as a table, as JSON and as CSV', async () => {
+  const table = await cli(['usage', '--by', 'customer,day']);
+  expect({ code: table.code, head: table.stdout.split('\n')[0] }).toEqual({
+    code: 0,
+    head: expect.stringMatching(
+      /^CUSTOMER +DAY +CALLS +FAILED +INPUT +CACHED +OUTPUT +WASTED +COST$/,
+    ) as string,
+  });
+  expect(table.stdout).toMatch(/^acme +\d{4}-\d\d-\d\d +1 +0 +/m);
+  expect(table.stdout).toMatch(/^total +1 +0 +/m);
+  const csv = await cli(['usage', '--by', 'key', '--customer', 'acme', '--csv']);
+  expect(csv.stdout).toMatch(/^key,calls,failures,.*\ntest,1,0,/);
+  const json = await cli(['usage', '--by', 'model', '--json']);
+  expect(JSON.parse(json.stdout)).toMatchObject({ group_by: ['model'], total: { calls: 1 } });
+  expect((await cli(['usage', '--by', 'colour'])).code).toBe(1);
 });
 
 test('a wrong admin key is told as such, and a Sluice that is away too', async () => {

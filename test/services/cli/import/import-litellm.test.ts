@@ -85,6 +85,7 @@ describe('a LiteLLM configuration', () => {
       pools: { 'claude-sonnet-5': { ceilings: { concurrency: 20 } } },
     });
     expect(providers.groq).toMatchObject({
+      preset: 'groq',
       dialect: 'openai',
       base_url: 'https://api.groq.com/openai/v1',
       pools: { all: { models: ['*'] } },
