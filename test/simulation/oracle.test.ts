@@ -131,6 +131,9 @@ function enlarge(input: Settings) {
   });
   return { ...input, scopes: Object.fromEntries(scopes) };
 }
+/** How much later than it fits a caller may be told to come back. */
+const latestMs = 250;
+
 const keyOf = ({ dimension, windowMs }: { dimension: string; windowMs: number }) =>
   `${dimension} ${windowMs}`;
 
@@ -141,7 +144,12 @@ async function dispatchOnBoth(pool: FairPool, model: FairModel, count: number): 
   expect(got).toEqual(expected.handed);
   // Nothing says when a place among the calls in hand gets free; whoever waits for that looks now and then.
   if (expected.comeBackMs === 'some time') expect(claims.comeBackMs).toBeGreaterThan(0);
-  else expect(claims.comeBackMs).toBe(expected.comeBackMs);
+  else if (expected.comeBackMs === undefined) expect(claims.comeBackMs).toBeUndefined();
+  else {
+    // Of many that ask only the first are told to be on time; how late the others are has a test of its own.
+    expect(claims.comeBackMs).toBeGreaterThanOrEqual(expected.comeBackMs);
+    expect(claims.comeBackMs).toBeLessThanOrEqual(expected.comeBackMs + latestMs);
+  }
 }
 
 async function play(pool: FairPool, model: FairModel, each: Step, index: number): Promise<void> {
