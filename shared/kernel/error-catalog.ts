@@ -96,7 +96,7 @@ export const errorCatalog = {
   endpoint_not_served: {
     ...badRequest,
     sentence:
-      '{endpoint} is not served for the model {model}: its provider speaks the dialect of {dialect}, into which such calls are not translated.',
+      'The endpoint {endpoint} is not served for the model {model}: its provider speaks the dialect of {dialect}, into which such calls are not translated.',
   },
   job_not_found: {
     ...notFound,
