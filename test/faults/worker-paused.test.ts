@@ -20,7 +20,8 @@ test('a worker that sleeps past its lease: another one answers, and what the fir
     const response = await post(
       ingress,
       '/v1/chat/completions',
-      chat(`call ${index}`, { delayMs: 1_000, outputTokens: 4 }),
+      // Long enough for a worker that has just started to take the others beside the first.
+      chat(`call ${index}`, { delayMs: 3_000, outputTokens: 4 }),
     );
     return {
       status: response.status,
