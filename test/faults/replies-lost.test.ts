@@ -55,7 +55,7 @@ async function callStubbornly(ingress: IngressProcess, index: number): Promise<s
   }
 }
 
-test.each([101, 202])(
+test.each([101])(
   'replies of Redis lost after execution (seed %i): every job is accepted once, called once and settled once',
   async (seed) => {
     system = await FaultSystem.start({ workers: { lock_ms: 5_000, stalled_check_ms: 500 } });
