@@ -49,6 +49,8 @@ export class ClaimLoop implements TicketWorker {
   #signal: Promise<void> | undefined;
   /** A marker was taken, and nothing has been claimed since: whoever takes it must look, or pass it on. */
   #signalled = false;
+  /** When it asks again although nobody told it to; of the clock that never goes back. */
+  #asksAtMs = 0;
 
   constructor(options: TicketWorkerOptions) {
     this.#options = options;
@@ -151,15 +153,19 @@ export class ClaimLoop implements TicketWorker {
   }
 
   /** Until BullMQ signals a ticket, or until it is worth asking again. */
-  async #idle({ comeBackMs, limitedMs }: Claims): Promise<void> {
+  async #idle({ comeBackMs, limitedMs, lateMs }: Claims): Promise<void> {
     const { clock } = this.#options;
     if (limitedMs > 0) return clock.sleep(limitedMs);
     if (this.#signalled || (comeBackMs !== undefined && comeBackMs <= 0)) return;
     this.#signal ??= this.#untilSignalled();
     if (comeBackMs === undefined) return this.#signal;
+    // Who was woken before its time keeps its place among those that come on time.
+    const nowMs = clock.monotonicMs();
+    const asksAtMs = nowMs + comeBackMs + lateMs;
+    if (this.#asksAtMs <= nowMs || this.#asksAtMs > asksAtMs) this.#asksAtMs = asksAtMs;
     // Redis looks at the time of its blocked clients when something else wakes it; a timer of our own is exact.
     const early = new AbortController();
-    await Promise.race([this.#signal, clock.sleep(comeBackMs, early.signal)]);
+    await Promise.race([this.#signal, clock.sleep(this.#asksAtMs - nowMs, early.signal)]);
     early.abort();
   }
 

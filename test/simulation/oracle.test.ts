@@ -131,9 +131,6 @@ function enlarge(input: Settings) {
   });
   return { ...input, scopes: Object.fromEntries(scopes) };
 }
-/** How much later than it fits a caller may be told to come back. */
-const latestMs = 250;
-
 const keyOf = ({ dimension, windowMs }: { dimension: string; windowMs: number }) =>
   `${dimension} ${windowMs}`;
 
@@ -145,11 +142,7 @@ async function dispatchOnBoth(pool: FairPool, model: FairModel, count: number): 
   // Nothing says when a place among the calls in hand gets free; whoever waits for that looks now and then.
   if (expected.comeBackMs === 'some time') expect(claims.comeBackMs).toBeGreaterThan(0);
   else if (expected.comeBackMs === undefined) expect(claims.comeBackMs).toBeUndefined();
-  else {
-    // Of many that ask only the first are told to be on time; how late the others are has a test of its own.
-    expect(claims.comeBackMs).toBeGreaterThanOrEqual(expected.comeBackMs);
-    expect(claims.comeBackMs).toBeLessThanOrEqual(expected.comeBackMs + latestMs);
-  }
+  else expect(claims.comeBackMs).toBe(expected.comeBackMs);
 }
 
 async function play(pool: FairPool, model: FairModel, each: Step, index: number): Promise<void> {

@@ -31,6 +31,8 @@ export interface Claims {
   claimed: Claimed[];
   /** When it is worth asking again, milliseconds from now; undefined: when the marker tells. */
   comeBackMs: number | undefined;
+  /** How much later than that this caller is to ask, because others come at that moment, milliseconds. */
+  lateMs: number;
   /** How long BullMQ's own limiter refuses, milliseconds. */
   limitedMs: number;
 }
@@ -70,9 +72,4 @@ export function claimArgs({ count, tokenPrefix, tokenFrom }: ClaimRequest, optio
     limiterMax: limiter?.max ?? '',
     limiterDurationMs: limiter?.duration ?? '',
   };
-}
-
-/** Token of the job at `index` of a claim; the counterpart of tokenAt in lua/includes/hand-out.lua. */
-export function tokenAt({ tokenPrefix, tokenFrom }: ClaimRequest, index: number): string {
-  return tokenFrom === undefined ? tokenPrefix : `${tokenPrefix}${tokenFrom + index}`;
 }

@@ -17,7 +17,6 @@
  */
 import {
   type IQueueBackend,
-  type JobJson,
   type KeepJobs,
   type MinimalJob,
   type QueueBaseOptions,
@@ -25,7 +24,6 @@ import {
   type RedisClient,
   type RedisConnection,
   RedisQueueBackend,
-  raw2NextJobData,
 } from 'bullmq';
 import { fairKeys } from '#shared/redis/keys.ts';
 import {
@@ -35,7 +33,6 @@ import {
   type Completion,
   claimArgs,
   type FairOptions,
-  tokenAt,
   type Unused,
 } from './claims.ts';
 import {
@@ -48,7 +45,8 @@ import {
   loadFairScripts,
   splitFlat,
 } from './fair-scripts.ts';
-import { type Grant, parseGrant } from './grant.ts';
+import type { Grant } from './grant.ts';
+import { readClaims } from './read-claims.ts';
 import { isPlain, placeOf, type Usage, usageOf } from './ticket-place.ts';
 
 type KeysMap = RedisQueueBackend['keys'];
@@ -59,7 +57,7 @@ type Flat = readonly unknown[];
 const nobody: ClaimRequest = { count: 0, tokenPrefix: '' };
 const oneFor = (token: string): ClaimRequest => ({ count: 1, tokenPrefix: token });
 const keepNothing = { count: 0 };
-const nothingClaimed: DispatchReply = [[], -1, 0];
+const nothingClaimed: DispatchReply = [[], -1, 0, 0];
 /** Keys of BullMQ's moveJobFromActiveToWait, which builds them itself. */
 const putBackKeys = 'active wait stalled paused meta limiter prioritized marker events'.split(' ');
 const jobsClearedAtOnce = 2_000;
@@ -356,25 +354,23 @@ export class FairQueueBackend extends RedisQueueBackend {
     this.#unused.delete(jobId);
   }
 
-  #claims(
-    [jobs, comeBackMs, limitedMs, waitedFor, tenant]: DispatchReply,
-    request: ClaimRequest,
-    askedMs: number,
-  ): Claims {
+  #claims(reply: DispatchReply, request: ClaimRequest, askedMs: number): Claims {
+    const [, , , , waitedFor, tenant] = reply;
     if (waitedFor && tenant) this.#fair.onWait?.(tenant, waitedFor);
-    const claimed = jobs.map(([fields, id, grantText], index) => {
-      const grant = parseGrant(grantText, askedMs);
-      this.#grants.set(id, grant);
-      const [json] = raw2NextJobData([fields, id, 0, 0]) as [JobJson];
-      return { id, json, grant, token: tokenAt(request, index) };
-    });
-    return { claimed, comeBackMs: comeBackMs < 0 ? undefined : comeBackMs, limitedMs };
+    const claims = readClaims(reply, request, askedMs);
+    for (const { id, grant } of claims.claimed) this.#grants.set(id, grant);
+    return claims;
   }
 
   /** The reply of BullMQ's moveToActive: `[jobData, id, rateLimitDelay, delayUntil]`. */
-  #nextJob({ claimed: [job], comeBackMs, limitedMs }: Claims): unknown[] {
+  #nextJob({ claimed: [job], comeBackMs, limitedMs, lateMs }: Claims): unknown[] {
     if (job) return [job.json, job.id, 0, 0];
-    return [null, undefined, limitedMs, comeBackMs === undefined ? 0 : this.#fair.clock.nowMs() + comeBackMs];
+    return [
+      null,
+      undefined,
+      limitedMs,
+      comeBackMs === undefined ? 0 : this.#fair.clock.nowMs() + comeBackMs + lateMs,
+    ];
   }
 
   async #clearLanes(): Promise<void> {

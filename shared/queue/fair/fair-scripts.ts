@@ -69,11 +69,15 @@ export const fairLibrary = compileLibrary(fairScripts);
 export type FairScriptName = keyof typeof fairScripts;
 type ArgsOf<Name extends FairScriptName> = (typeof fairScripts)[Name]['ownArgs'][number];
 
-/** Jobs as `[fields, id, grant]`, when to ask again, how long BullMQ's limiter refuses, and why the next one waits. */
+/**
+ * Jobs as `[fields, id, grant]`, when to ask again, how long BullMQ's limiter refuses, how much later this caller is to
+ * ask, and why the next one waits.
+ */
 export type DispatchReply = [
   jobs: [string[], string, string][],
   comeBackMs: number,
   limitedMs: number,
+  lateMs: number,
   waitedFor?: string | null,
   tenant?: string | null,
 ];

@@ -26,8 +26,8 @@ test('of the workers that wait for a ceiling a few come back on time, the others
   });
   for (let index = 0; index < 5; index++) await pool.add(`job${index}`, { tenant: 'a' });
   const ask = async () => {
-    const { claimed, comeBackMs } = await pool.claim(2);
-    return { taken: claimed.length, backMs: pool.nowMs + comeBackMs! };
+    const { claimed, comeBackMs, lateMs } = await pool.claim(2);
+    return { taken: claimed.length, backMs: pool.nowMs + comeBackMs! + lateMs };
   };
   for (let turn = 0; turn < 3; turn++) {
     const first = await ask();

@@ -1,7 +1,7 @@
 import type { Redis } from 'ioredis';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { settingsSchema } from '#config/schema.ts';
-import { systemClock } from '#shared/kernel/clock.ts';
+import { type Clock, systemClock } from '#shared/kernel/clock.ts';
 import { ClaimLoop } from '#shared/queue/claim-loop.ts';
 import { PoolQueue } from '#shared/queue/pool-queue.ts';
 import type { Verdict } from '#shared/queue/ticket-worker.ts';
@@ -24,7 +24,7 @@ const places = 8;
 let pools = 0;
 
 /** A loop with a pool of its own, whose tickets stay in hand until they are let go. */
-async function startLoop(concurrency: number) {
+async function startLoop(concurrency: number, clock = systemClock) {
   const id = { provider: 'p', pool: `pool${pools++}` };
   const queue = new PoolQueue(id, redis, systemClock);
   await queue.start();
@@ -35,7 +35,7 @@ async function startLoop(concurrency: number) {
     concurrency,
     connection: redis,
     settings: settingsSchema.shape.workers.parse({}),
-    clock: systemClock,
+    clock,
     telemetry: undefined,
     handle: () => new Promise<Verdict>((resolve) => letGo.push(() => resolve({ kind: 'done' }))),
     onError: (error) => expect(error).toBeUndefined(),
@@ -46,6 +46,7 @@ async function startLoop(concurrency: number) {
     queue.enqueue({ tenant: 't', job }, { priority: 5, tokens, deadlineMs, delayMs });
   return {
     loop,
+    queue,
     letGo,
     enqueue,
     marker: `sl:{p}:${id.pool}:marker`,
@@ -91,3 +92,31 @@ test.each(['once that is done', 'after a time, should it take long'])(
     await end(places + 1);
   },
 );
+
+test('a loop that is woken before its time keeps its place among those that come on time', async () => {
+  const asksAtMs: number[] = [];
+  const clock: Clock = {
+    ...systemClock,
+    sleep: (ms, signal) => {
+      asksAtMs.push(systemClock.monotonicMs() + ms);
+      return systemClock.sleep(ms, signal);
+    },
+  };
+  const { loop, queue, letGo, enqueue } = await startLoop(places, clock);
+  const oneAMinute = { dimension: 'requests', amount: 1, windowMs: 60_000, burst: 1 } as const;
+  await queue.publish({ credentials: [{ id: 'k', scope: 'k', weight: 1 }], scopes: { k: [oneAMinute] } }, {});
+  await loop.start();
+  await enqueue('first');
+  await until('it is in hand', () => letGo.length === 1);
+  letGo[0]!();
+  const news = 20;
+  for (let told = 0; told < news; told++) {
+    await enqueue(`job${told}`);
+    await until('it has asked once more', () => asksAtMs.length > told);
+  }
+  // The clocks of Redis and of the loop do not tick at once.
+  const tickMs = 2;
+  expect(Math.max(...asksAtMs)).toBeLessThanOrEqual(asksAtMs[0]! + tickMs);
+  await loop.stop();
+  await queue.stop();
+});

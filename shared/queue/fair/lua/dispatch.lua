@@ -4,7 +4,8 @@
 
   KEYS   as named in fair-scripts.ts
   ARGV   as named in fair-scripts.ts
-  Reply  { { { fields, job id, grant } ... }, ask again after ms (-1: when told), BullMQ's limiter refuses for ms }
+  Reply  { { { fields, job id, grant } ... }, ask again after ms (-1: when told), BullMQ's limiter refuses for ms,
+         so much later for this caller, what the next head waits for, whose it is }
   Cost   O(log lanes) per job
 ]]
 --- @include "calls"
@@ -21,8 +22,8 @@
 local count = tonumber(arg.count)
 if count == 0 then
   dispatch.wakeIdle()
-  return { {}, -1, 0 }
+  return { {}, -1, 0, 0 }
 end
-local reply = dispatch.handOut(count)
+local reply = dispatch.handOut(count, true)
 pool.write()
 return reply

@@ -141,7 +141,7 @@ function dispatch.serve(tenants, token)
   return { fields, jobId, told, leases.memberOf(scope, jobId, lane.tenant) }
 end
 
--- How much later than it fits the caller is to come back.
+-- How much later than it fits one more caller that waits for it is to come back.
 function dispatch.lateness()
   -- Whoever finds a new moment to wait for is the first; pool.write begins to count anew.
   if pool.blockedUntil ~= pool.storedBlockedUntil then return 0 end
@@ -184,16 +184,17 @@ end
 
 --[[
   Hands out up to `count` jobs with tokens `<tokenPrefix><tokenFrom>` onwards, or the one token `<tokenPrefix>`.
-  Returns { jobs, milliseconds after which to ask again (-1: when told), milliseconds BullMQ's limiter refuses } and, if
-  this call found that the next head does not fit yet, what that waits for and whose it is.
+  Returns { jobs, milliseconds after which it is worth asking again (-1: when told), milliseconds BullMQ's limiter refuses,
+  how much later a caller that will come back is to do so } and, if this call found that the next head does not fit yet,
+  what that waits for and whose it is.
 ]]
-function dispatch.handOut(count)
+function dispatch.handOut(count, comesBack)
   local jobs = {}
   pool.read()
   leases.releaseEnded()
   local leftOver = dispatch.hasIntake() and intake.takeAll()
   local allowed, limitedMs, limiterDurationMs = dispatch.allowedByQueue(count)
-  if allowed <= 0 then return { jobs, -1, limitedMs } end
+  if allowed <= 0 then return { jobs, -1, limitedMs, 0 } end
 
   local tenants, tries, outcome, waitedFor, waiting = {}, allowed + dispatch.triesMax, nil, nil, nil
   while #jobs < allowed and tries > 0 and pool.blockedUntil <= nowMs do
@@ -213,7 +214,8 @@ function dispatch.handOut(count)
     dueMs = dispatch.nextDelayedMs()
     if dueMs and #jobs > 0 then call('ZADD', key.marker, dueMs, '1') end
   end
-  if #jobs == count then return { jobs, -1, 0 } end
-  local wakeAtMs = math.min(blocked and pool.blockedUntil + dispatch.lateness() or math.huge, dueMs or math.huge)
-  return { jobs, wakeAtMs < math.huge and math.max(0, wakeAtMs - nowMs) or -1, 0, waitedFor, waiting }
+  if #jobs == count then return { jobs, -1, 0, 0 } end
+  local wakeAtMs = math.min(blocked and pool.blockedUntil or math.huge, dueMs or math.huge)
+  local lateMs = comesBack and wakeAtMs == pool.blockedUntil and dispatch.lateness() or 0
+  return { jobs, wakeAtMs < math.huge and math.max(0, wakeAtMs - nowMs) or -1, 0, lateMs, waitedFor, waiting }
 end
