@@ -44,7 +44,8 @@ export function loadSettings(environment: Environment = process.env): Settings {
   ];
   if (!parsed.success || mistakes.length > 0) throw new ConfigurationError(mistakes.join('\n'));
   // The OpenTelemetry SDK reads its collector from the environment only.
-  environment.OTEL_EXPORTER_OTLP_ENDPOINT ??= parsed.data.telemetry.otlp_endpoint;
+  const { otlp_endpoint: collector } = parsed.data.telemetry;
+  if (collector) environment.OTEL_EXPORTER_OTLP_ENDPOINT ??= collector;
   return withoutEmptyCredentials(parsed.data);
 }
 

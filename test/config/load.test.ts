@@ -181,6 +181,13 @@ describe('environment', () => {
     loadSettings(environment);
     expect(environment.OTEL_EXPORTER_OTLP_ENDPOINT).toBe('http://c:4318');
   });
+
+  test('without a collector the environment stays as it is: a variable of a process cannot be undefined', () => {
+    const environment: Environment = { SLUICE_CONFIG: file };
+    load(minimal);
+    loadSettings(environment);
+    expect(Object.keys(environment)).toEqual(['SLUICE_CONFIG']);
+  });
 });
 
 test('the configuration that is shipped runs with no environment at all', () => {
