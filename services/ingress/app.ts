@@ -95,6 +95,7 @@ const headersTimeoutMs = 15_000;
 const keepAliveMs = 65_000;
 /** How long callers have to take the answer that a stopping server gives them. */
 const lastWordsMs = 2_000;
+const closeIdleEveryMs = 50;
 const readinessTtlMs = 60_000;
 
 /** The public API: accepts calls, holds awaited ones open, and answers for jobs. */
@@ -257,7 +258,7 @@ async function buildHttp(parts: IngressParts, probe: () => Promise<void>): Promi
 function httpService(
   app: FastifyInstance,
   http: Settings['http'],
-  { waiter, feed }: Pick<IngressParts, 'waiter' | 'feed'>,
+  { waiter, feed, clock }: Pick<IngressParts, 'waiter' | 'feed' | 'clock'>,
 ): Service {
   return {
     name: 'http',
@@ -274,7 +275,9 @@ function httpService(
       drained.addEventListener('abort', release, { once: true });
       const cut = AbortSignal.timeout(http.drain_ms + lastWordsMs);
       cut.addEventListener('abort', () => app.server.closeAllConnections(), { once: true });
-      await app.close();
+      // Clients keep the connection of an answered call for the next one.
+      const idle = clock.every(closeIdleEveryMs, () => app.server.closeIdleConnections());
+      await app.close().finally(() => idle.cancel());
     },
   };
 }

@@ -51,7 +51,9 @@ export class DeliveryReclaimer implements Service {
   async stop(): Promise<void> {
     this.#timer?.cancel();
     await this.#looking;
-    await this.#parts.redis.hdel(keys.webhookProcesses(), this.#parts.processId);
+    const { redis, processId, onError } = this.#parts;
+    // What stays behind is forgotten, or proven dead, by the others.
+    await redis.hdel(keys.webhookProcesses(), processId).catch(onError);
   }
 
   async #register(): Promise<void> {

@@ -1,5 +1,6 @@
 import { Job, type MinimalQueue } from 'bullmq';
 import type { Timer } from '#shared/kernel/clock.ts';
+import { EndlessWait } from '#shared/kernel/endless-wait.ts';
 import { TickBatch } from '#shared/kernel/tick-batch.ts';
 import type { Claimed, ClaimRequest, Claims, Completion } from './fair/claims.ts';
 import { createFairBackend } from './fair/create-fair-backend.ts';
@@ -49,6 +50,7 @@ export class ClaimLoop implements TicketWorker {
   #signal: Promise<void> | undefined;
   /** A marker was taken, and nothing has been claimed since: whoever takes it must look, or pass it on. */
   #signalled = false;
+  readonly #marker = new EndlessWait();
   /** When it asks again although nobody told it to; of the clock that never goes back. */
   #asksAtMs = 0;
 
@@ -88,15 +90,18 @@ export class ClaimLoop implements TicketWorker {
       clock.every(settings.lock_ms / 3, () => void this.#renewLocks().catch(onError)),
       clock.every(settings.stalled_check_ms, checkStalled),
     ];
-    this.#loop = this.#claimForever();
+    this.#loop = this.#claimForever().finally(() => {
+      this.#loop = undefined;
+    });
   }
 
   async stop(drainMs = this.#options.settings.drain_ms): Promise<void> {
     this.#stopped = true;
+    this.#marker.giveUp();
     this.#wake();
     await this.#backend?.disconnectBlocking(false).catch(() => undefined);
-    await this.#loop;
-    for (let waited = 0; this.#held.size > 0 && waited < drainMs; waited += drainPollMs) {
+    // A claim that is on its way may bring tickets still.
+    for (let waited = 0; (this.#loop || this.#held.size > 0) && waited < drainMs; waited += drainPollMs) {
       await this.#options.clock.sleep(drainPollMs);
     }
     for (const timer of this.#timers) timer.cancel();
@@ -172,8 +177,8 @@ export class ClaimLoop implements TicketWorker {
   /** Never rejects. */
   async #untilSignalled(): Promise<void> {
     try {
-      const marker = await this.#backend!.waitForJob(idleWaitSeconds);
-      this.#signalled ||= marker !== null;
+      const marker = await this.#marker.until(this.#backend!.waitForJob(idleWaitSeconds));
+      this.#signalled ||= Boolean(marker);
     } catch (error) {
       if (!this.#stopped) this.#options.onError(error);
       await this.#options.clock.sleep(pauseAfterErrorMs);

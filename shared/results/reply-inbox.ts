@@ -1,6 +1,7 @@
 import type { Settings } from '#config/schema.ts';
 import { type Announcement, decodeAnnouncement } from '#shared/contracts/outcome.ts';
 import type { Clock } from '#shared/kernel/clock.ts';
+import { EndlessWait } from '#shared/kernel/endless-wait.ts';
 import type { Service } from '#shared/kernel/lifecycle.ts';
 import type { RedisConnection } from '#shared/redis/connection.ts';
 import { keys } from '#shared/redis/keys.ts';
@@ -30,6 +31,7 @@ export class ReplyInbox implements Service {
   readonly #options: ReplyInboxOptions;
   #loop: Promise<void> | undefined;
   #stopped = false;
+  readonly #reply = new EndlessWait();
 
   constructor(options: ReplyInboxOptions) {
     this.#options = options;
@@ -47,6 +49,7 @@ export class ReplyInbox implements Service {
 
   async stop(): Promise<void> {
     this.#stopped = true;
+    this.#reply.giveUp();
     this.#options.blocking.disconnect();
     this.#options.subscriber?.disconnect();
     await this.#loop;
@@ -56,16 +59,10 @@ export class ReplyInbox implements Service {
     const { blocking, settings, clock, ingressId, receive, onError } = this.#options;
     while (!this.#stopped) {
       try {
-        const reply = await blocking.callBuffer(
-          'BLMPOP',
-          blockSeconds,
-          1,
-          keys.replies(ingressId),
-          'LEFT',
-          'COUNT',
-          settings.batch,
-        );
-        for (const message of (reply as [Buffer, Buffer[]] | null)?.[1] ?? []) {
+        const list = keys.replies(ingressId);
+        const popped = blocking.callBuffer('BLMPOP', blockSeconds, 1, list, 'LEFT', 'COUNT', settings.batch);
+        const reply = (await this.#reply.until(popped)) as [Buffer, Buffer[]] | null | undefined;
+        for (const message of reply?.[1] ?? []) {
           receive(decodeAnnouncement(message));
         }
       } catch (error) {
