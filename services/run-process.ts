@@ -1,3 +1,4 @@
+import { flushCompileCache } from 'node:module';
 import type { Settings } from '#config/schema.ts';
 import { systemClock } from '#shared/kernel/clock.ts';
 import { describeError } from '#shared/kernel/errors.ts';
@@ -22,6 +23,8 @@ export async function runProcess(service: Service, log: Logger): Promise<void> {
   });
   try {
     await service.start();
+    // Node keeps it when a process ends; many a server is killed.
+    flushCompileCache();
   } catch (error) {
     console.error(describeError(error));
     process.exitCode = 1;

@@ -31,7 +31,7 @@ export class CliProcess {
 
   constructor(args: readonly string[], { url, key = testKey, env, input, cwd = root }: CliOptions = {}) {
     const target = url ? { SLUICE_URL: url, SLUICE_KEY: key } : {};
-    this.child = spawn(process.execPath, [`${root}/services/cli/main.ts`, ...args], {
+    this.child = spawn(process.execPath, [`${root}/config/sluice.mjs`, ...args], {
       cwd,
       env: { PATH: executablePath(), ...target, ...env },
     });

@@ -32,7 +32,7 @@ export class ServiceProcess {
     configFile: string,
     redisUrl: string,
   ): Promise<StartedProcess> {
-    const child = spawn(process.execPath, [`services/${service}/main.ts`], {
+    const child = spawn(process.execPath, ['config/check-node.mjs', `services/${service}/main.ts`], {
       cwd: root,
       env: {
         SLUICE_CONFIG: configFile,
