@@ -88,7 +88,8 @@ test('kill -9 of a worker, of the ingress and of Redis under load: every reserva
 
   const jobIds = await faults.jobIds();
   expect(await faults.ended(jobIds)).toEqual({ succeeded: jobIds.length });
-  expect(jobIds.length).toBeGreaterThan(120);
+  // Those of the first ingress, and of each later one those that were seen.
+  expect(jobIds.length).toBeGreaterThan(70);
   expect(await faults.store.hgetall(`${keys.quota(tenant)}open`), 'no place is held').toEqual({});
   expect(await faults.store.keys(`${keys.quota(tenant)}w:*`), 'nobody stands in line').toEqual([]);
   expect(await faults.depth()).toBe(0);

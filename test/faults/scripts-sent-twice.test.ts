@@ -1,5 +1,5 @@
 import type { Redis } from 'ioredis';
-import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
+import { beforeAll, beforeEach, expect, test } from 'vitest';
 import type { Attempt, Delivery } from '#shared/contracts/job.ts';
 import { moveWaitingJob } from '#shared/jobs/abandon.ts';
 import { type BeginOptions, JobStore, type Settlement } from '#shared/jobs/job-store.ts';
@@ -9,23 +9,19 @@ import { RedisProcess } from '../harness/redis-process.ts';
 import { testSettings } from '../harness/test-settings.ts';
 
 const tenant = 'acme';
-let server: RedisProcess;
 let redis: Redis;
 let jobs: JobStore;
 let nowMs = 1_000_000;
 
 beforeAll(async () => {
-  server = await RedisProcess.start();
+  const server = await RedisProcess.start();
   redis = server.connect();
   jobs = new JobStore(
     redis,
     testSettings('http://127.0.0.1:1', { jobs: { lease_ms: 2_000, crashes_max: 3 } }).jobs,
     { suppliedNowMs: () => nowMs },
   );
-});
-afterAll(async () => {
-  redis.disconnect();
-  await server.stop();
+  return () => server.stop();
 });
 beforeEach(() => redis.flushall());
 

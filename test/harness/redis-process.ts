@@ -21,6 +21,7 @@ export class RedisProcess {
   /** Folder that lives as long as the server; tests may keep their data in it. */
   readonly dir: string;
   #child: ChildProcess | undefined;
+  readonly #connections: Redis[] = [];
 
   private constructor(port: number, dir: string) {
     this.port = port;
@@ -76,9 +77,11 @@ export class RedisProcess {
     });
   }
 
-  /** A plain connection for the test's own commands; close it with `disconnect`. */
+  /** A plain connection for the test's own commands; it ends with the server. */
   connect(): Redis {
-    return new Redis(this.url, { maxRetriesPerRequest: null });
+    const connection = new Redis(this.url, { maxRetriesPerRequest: null });
+    this.#connections.push(connection);
+    return connection;
   }
 
   signal(signal: NodeJS.Signals): void {
@@ -95,6 +98,7 @@ export class RedisProcess {
   }
 
   async stop(): Promise<void> {
+    for (const connection of this.#connections) connection.disconnect();
     await this.kill();
     await rm(this.dir, { recursive: true, force: true });
   }

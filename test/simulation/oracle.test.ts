@@ -1,21 +1,17 @@
 import fc from 'fast-check';
 import type { Redis } from 'ioredis';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { beforeAll, expect, test } from 'vitest';
 import { compilePool } from '#shared/queue/fair/pool-config.ts';
 import { coolDown, publishPool } from '#shared/queue/fair/publish-pool.ts';
 import { RedisProcess } from '../harness/redis-process.ts';
 import { FairPool } from '../queue/fair/fair-pool.ts';
 import { FairModel } from './fair-model.ts';
 
-let server: RedisProcess;
 let redis: Redis;
 beforeAll(async () => {
-  server = await RedisProcess.start();
+  const server = await RedisProcess.start();
   redis = server.connect();
-});
-afterAll(async () => {
-  redis.disconnect();
-  await server.stop();
+  return () => server.stop();
 });
 
 const tenant = fc.constantFrom('ant', 'bee', 'cat', 'dog');

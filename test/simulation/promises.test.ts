@@ -1,20 +1,16 @@
 import fc from 'fast-check';
 import type { Redis } from 'ioredis';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { beforeAll, expect, test } from 'vitest';
 import { coolDown, publishPool } from '#shared/queue/fair/publish-pool.ts';
 import { fairKeys } from '#shared/redis/keys.ts';
 import { RedisProcess } from '../harness/redis-process.ts';
 import { FairPool } from '../queue/fair/fair-pool.ts';
 
-let server: RedisProcess;
 let redis: Redis;
 beforeAll(async () => {
-  server = await RedisProcess.start();
+  const server = await RedisProcess.start();
   redis = server.connect();
-});
-afterAll(async () => {
-  redis.disconnect();
-  await server.stop();
+  return () => server.stop();
 });
 
 interface Sent {

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import type { Redis } from 'ioredis';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { beforeAll, expect, test } from 'vitest';
 import { type Settings, settingsSchema } from '#config/schema.ts';
 import type { CallAxes, TerminalState } from '#shared/contracts/job.ts';
 import { JobStore } from '#shared/jobs/job-store.ts';
@@ -11,15 +11,11 @@ import { holds } from '../harness/property.ts';
 import { RedisProcess } from '../harness/redis-process.ts';
 import { type ModelCharge, type ModelLimit, QuotaModel } from './quota-model.ts';
 
-let server: RedisProcess;
 let redis: Redis;
 beforeAll(async () => {
-  server = await RedisProcess.start();
+  const server = await RedisProcess.start();
   redis = server.connect();
-});
-afterAll(async () => {
-  redis.disconnect();
-  await server.stop();
+  return () => server.stop();
 });
 
 type Customer = Settings['customers'][string];

@@ -1,5 +1,5 @@
 import type { Redis } from 'ioredis';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { beforeAll, expect, test } from 'vitest';
 import { type Random, seededRandom } from '#shared/kernel/random.ts';
 import { compilePool } from '#shared/queue/fair/pool-config.ts';
 import { exceedsEveryCeiling } from '#shared/queue/fair/publish-pool.ts';
@@ -8,15 +8,11 @@ import { RedisProcess } from '../harness/redis-process.ts';
 import { FairPool } from '../queue/fair/fair-pool.ts';
 
 /** Pools whose provider counts output as it is really produced, which nobody knows when a call starts. */
-let server: RedisProcess;
 let redis: Redis;
 beforeAll(async () => {
-  server = await RedisProcess.start();
+  const server = await RedisProcess.start();
   redis = server.connect();
-});
-afterAll(async () => {
-  redis.disconnect();
-  await server.stop();
+  return () => server.stop();
 });
 
 const windowMs = 10_000;

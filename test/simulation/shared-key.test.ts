@@ -1,5 +1,5 @@
 import type { Redis } from 'ioredis';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { beforeAll, describe, expect, test } from 'vitest';
 import { type Random, seededRandom } from '#shared/kernel/random.ts';
 import { observeLimits } from '#shared/queue/fair/observe-limits.ts';
 import { coolDown } from '#shared/queue/fair/publish-pool.ts';
@@ -10,15 +10,11 @@ import { readLimits } from '../../services/worker/limits/read-limits.ts';
 import { RedisProcess } from '../harness/redis-process.ts';
 import { FairPool } from '../queue/fair/fair-pool.ts';
 
-let server: RedisProcess;
 let redis: Redis;
 beforeAll(async () => {
-  server = await RedisProcess.start();
+  const server = await RedisProcess.start();
   redis = server.connect();
-});
-afterAll(async () => {
-  redis.disconnect();
-  await server.stop();
+  return () => server.stop();
 });
 
 type Shape = 'refill' | 'fixed' | 'rolling';

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import type { Redis } from 'ioredis';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { beforeAll, expect, test } from 'vitest';
 import { settingsSchema } from '#config/schema.ts';
 import { type TerminalState, terminalStates } from '#shared/contracts/job.ts';
 import { jobEvent, messageIdOf } from '#shared/contracts/webhook.ts';
@@ -10,15 +10,11 @@ import { keys } from '#shared/redis/keys.ts';
 import { holds } from '../harness/property.ts';
 import { RedisProcess } from '../harness/redis-process.ts';
 
-let server: RedisProcess;
 let redis: Redis;
 beforeAll(async () => {
-  server = await RedisProcess.start();
+  const server = await RedisProcess.start();
   redis = server.connect();
-});
-afterAll(async () => {
-  redis.disconnect();
-  await server.stop();
+  return () => server.stop();
 });
 
 const target = `we_${'1'.repeat(32)}`;

@@ -1,6 +1,6 @@
 import { createRedisBackend, type Job, Queue, QueueEvents, Worker, type WorkerOptions } from 'bullmq';
 import type { Redis } from 'ioredis';
-import { afterAll, afterEach, beforeAll, beforeEach } from 'vitest';
+import { afterEach, beforeAll, beforeEach } from 'vitest';
 import { systemClock } from '#shared/kernel/clock.ts';
 import { createFairBackend } from '#shared/queue/fair/create-fair-backend.ts';
 import { RedisProcess } from '../../harness/redis-process.ts';
@@ -62,16 +62,12 @@ type Backend = (typeof backends)[keyof typeof backends];
 
 /** A queue of its own for each test of the surrounding `describe`. */
 export function useQueue(backend: Backend): () => QueueUnderTest {
-  let server: RedisProcess;
   let redis: Redis;
   let current: QueueUnderTest;
   beforeAll(async () => {
-    server = await RedisProcess.start();
+    const server = await RedisProcess.start();
     redis = server.connect();
-  });
-  afterAll(async () => {
-    redis.disconnect();
-    await server.stop();
+    return () => server.stop();
   });
   beforeEach(async () => {
     current = new QueueUnderTest(redis, backend as typeof createRedisBackend);

@@ -4,17 +4,15 @@ import type { Completion } from '#shared/queue/fair/claims.ts';
 import { RedisProcess } from '../../harness/redis-process.ts';
 import { FairPool } from './fair-pool.ts';
 
-let server: RedisProcess;
 let redis: Redis;
 let pool: FairPool;
 beforeAll(async () => {
-  server = await RedisProcess.start();
+  const server = await RedisProcess.start();
   redis = server.connect();
+  return () => server.stop();
 });
 afterAll(async () => {
   await pool.close();
-  redis.disconnect();
-  await server.stop();
 });
 beforeEach(async () => {
   await redis.flushall();

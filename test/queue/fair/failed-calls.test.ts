@@ -1,18 +1,14 @@
 import type { Redis } from 'ioredis';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { beforeAll, expect, test } from 'vitest';
 import { fairKeys } from '#shared/redis/keys.ts';
 import { RedisProcess } from '../../harness/redis-process.ts';
 import { FairPool } from './fair-pool.ts';
 
-let server: RedisProcess;
 let redis: Redis;
 beforeAll(async () => {
-  server = await RedisProcess.start();
+  const server = await RedisProcess.start();
   redis = server.connect();
-});
-afterAll(async () => {
-  redis.disconnect();
-  await server.stop();
+  return () => server.stop();
 });
 
 type Accounting = 'input_plus_max' | 'input_plus_output_actual';

@@ -13,7 +13,6 @@ beforeAll(async () => {
 });
 afterAll(async () => {
   await pool.close();
-  redis.disconnect();
   await server.stop();
 });
 beforeEach(async () => {

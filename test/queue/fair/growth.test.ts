@@ -1,18 +1,14 @@
 import type { Redis } from 'ioredis';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { beforeAll, expect, test } from 'vitest';
 import { explainJob } from '#shared/queue/fair/explain.ts';
 import { RedisProcess } from '../../harness/redis-process.ts';
 import { FairPool } from './fair-pool.ts';
 
-let server: RedisProcess;
 let redis: Redis;
 beforeAll(async () => {
-  server = await RedisProcess.start();
+  const server = await RedisProcess.start();
   redis = server.connect();
-});
-afterAll(async () => {
-  redis.disconnect();
-  await server.stop();
+  return () => server.stop();
 });
 
 const stepsPerPeriod = 5;

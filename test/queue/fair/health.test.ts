@@ -14,10 +14,7 @@ beforeAll(async () => {
   server = await RedisProcess.start();
   redis = server.connect();
 });
-afterAll(async () => {
-  redis.disconnect();
-  await server.stop();
-});
+afterAll(() => server.stop());
 
 const breaker = {
   failuresMax: 3,

@@ -1,20 +1,16 @@
 import type { Redis } from 'ioredis';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { beforeAll, expect, test } from 'vitest';
 import type { LimitReading } from '#shared/contracts/limit-reading.ts';
 import { observeLimits } from '#shared/queue/fair/observe-limits.ts';
 import { publishPool } from '#shared/queue/fair/publish-pool.ts';
 import { RedisProcess } from '../../harness/redis-process.ts';
 import { FairPool } from './fair-pool.ts';
 
-let server: RedisProcess;
 let redis: Redis;
 beforeAll(async () => {
-  server = await RedisProcess.start();
+  const server = await RedisProcess.start();
   redis = server.connect();
-});
-afterAll(async () => {
-  redis.disconnect();
-  await server.stop();
+  return () => server.stop();
 });
 
 const windowMs = 60_000;

@@ -1,5 +1,5 @@
 import type { Redis } from 'ioredis';
-import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
+import { beforeAll, beforeEach, expect, test } from 'vitest';
 import { systemClock } from '#shared/kernel/clock.ts';
 import { LiveValue } from '#shared/kernel/live-value.ts';
 import { keys } from '#shared/redis/keys.ts';
@@ -15,17 +15,13 @@ const live = new LiveValue(
 );
 const presence = { host: 'another machine', pid: 1, startTicks: '1' };
 
-let server: RedisProcess;
 let redis: Redis;
 beforeAll(async () => {
-  server = await RedisProcess.start();
+  const server = await RedisProcess.start();
   redis = server.connect();
+  return () => server.stop();
 });
 beforeEach(() => redis.flushall());
-afterAll(async () => {
-  redis.disconnect();
-  await server.stop();
-});
 
 const keep = (workerId: string) => keepRegistered({ redis, workerId, presence, live });
 

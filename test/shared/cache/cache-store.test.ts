@@ -1,21 +1,17 @@
 import type { Redis } from 'ioredis';
-import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
+import { beforeAll, beforeEach, expect, test } from 'vitest';
 import type { PayloadBlobs } from '#shared/blobs/payload-blobs.ts';
 import { CacheStore } from '#shared/cache/cache-store.ts';
 import { keys } from '#shared/redis/keys.ts';
 import { RedisProcess } from '../../harness/redis-process.ts';
 import { until } from '../../harness/until.ts';
 
-let server: RedisProcess;
 let redis: Redis;
 let nowMs = 1_000_000;
 beforeAll(async () => {
-  server = await RedisProcess.start();
+  const server = await RedisProcess.start();
   redis = server.connect();
-});
-afterAll(async () => {
-  redis.disconnect();
-  await server.stop();
+  return () => server.stop();
 });
 beforeEach(() => redis.flushall());
 

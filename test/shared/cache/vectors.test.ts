@@ -1,22 +1,18 @@
 import type { Redis } from 'ioredis';
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import type { QuestionGroup, VectorIndex } from '#shared/cache/question-group.ts';
 import { StoredVectors } from '#shared/cache/stored-vectors.ts';
 import { hasVectorSets, VectorSets } from '#shared/cache/vector-sets.ts';
 import { cosineOf, unitVector, vectorOf } from '#shared/cache/vectors.ts';
 import { RedisProcess } from '../../harness/redis-process.ts';
 
-let server: RedisProcess;
 let redis: Redis;
 let hasSets = false;
 beforeAll(async () => {
-  server = await RedisProcess.start();
+  const server = await RedisProcess.start();
   redis = server.connect();
   hasSets = await hasVectorSets(redis);
-});
-afterAll(async () => {
-  redis.disconnect();
-  await server.stop();
+  return () => server.stop();
 });
 beforeEach(() => redis.flushall());
 

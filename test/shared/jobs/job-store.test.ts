@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import type { Redis } from 'ioredis';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { beforeAll, describe, expect, test } from 'vitest';
 import { settingsSchema } from '#config/schema.ts';
 import {
   type Attempt,
@@ -15,15 +15,11 @@ import { holds } from '../../harness/property.ts';
 import { RedisProcess } from '../../harness/redis-process.ts';
 import { JobModel, limits } from './job-model.ts';
 
-let server: RedisProcess;
 let redis: Redis;
 beforeAll(async () => {
-  server = await RedisProcess.start();
+  const server = await RedisProcess.start();
   redis = server.connect();
-});
-afterAll(async () => {
-  redis.disconnect();
-  await server.stop();
+  return () => server.stop();
 });
 
 const settings = {

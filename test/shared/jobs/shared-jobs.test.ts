@@ -1,5 +1,5 @@
 import type { Redis } from 'ioredis';
-import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
+import { beforeAll, beforeEach, expect, test } from 'vitest';
 import { JobStore } from '#shared/jobs/job-store.ts';
 import { leaveTogether } from '#shared/jobs/shared-jobs.ts';
 import { newId } from '#shared/kernel/ids.ts';
@@ -9,17 +9,13 @@ import { testSettings } from '../../harness/test-settings.ts';
 
 const tenant = 'acme';
 const together = { digest: 'd', readersMax: 3 };
-let server: RedisProcess;
 let redis: Redis;
 let jobs: JobStore;
 beforeAll(async () => {
-  server = await RedisProcess.start();
+  const server = await RedisProcess.start();
   redis = server.connect();
   jobs = new JobStore(redis, testSettings('http://127.0.0.1:1').jobs);
-});
-afterAll(async () => {
-  redis.disconnect();
-  await server.stop();
+  return () => server.stop();
 });
 beforeEach(() => redis.flushall());
 

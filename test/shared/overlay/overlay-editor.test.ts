@@ -1,5 +1,5 @@
 import type { Redis } from 'ioredis';
-import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
+import { beforeAll, beforeEach, expect, test } from 'vitest';
 import { AuditLog } from '#shared/overlay/audit-log.ts';
 import { OverlayMerger } from '#shared/overlay/merge-overlay.ts';
 import { OverlayEditor } from '#shared/overlay/overlay-editor.ts';
@@ -12,21 +12,17 @@ import { testSettings } from '../../harness/test-settings.ts';
 const base = testSettings('http://127.0.0.1:1');
 const secrets = createSecretBox(['0123456789abcdef0123456789abcdef']);
 const who = 'root';
-let server: RedisProcess;
 let redis: Redis;
 let store: OverlayStore;
 let editor: OverlayEditor;
 beforeAll(async () => {
-  server = await RedisProcess.start();
+  const server = await RedisProcess.start();
   redis = server.connect();
   store = new OverlayStore({ redis, settings: base.overlay });
   editor = new OverlayEditor(store, () => base, secrets);
+  return () => server.stop();
 });
 beforeEach(() => redis.flushall());
-afterAll(async () => {
-  redis.disconnect();
-  await server.stop();
-});
 
 test('what would not be valid, or would make something else invalid, is refused and stored nowhere', async () => {
   const team = { kind: 'teams', id: 'acme/red', who } as const;

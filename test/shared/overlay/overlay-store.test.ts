@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import type { Redis } from 'ioredis';
-import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
+import { beforeAll, beforeEach, expect, test } from 'vitest';
 import { settingsSchema } from '#config/schema.ts';
 import { putDocument, removeDocument } from '#shared/overlay/overlay-scripts.ts';
 import { OverlayStore } from '#shared/overlay/overlay-store.ts';
@@ -9,15 +9,11 @@ import { runScript } from '#shared/redis/script.ts';
 import { RedisProcess } from '../../harness/redis-process.ts';
 
 const { overlay: settings } = settingsSchema.parse({ providers: {}, customers: {} });
-let server: RedisProcess;
 let redis: Redis;
 beforeAll(async () => {
-  server = await RedisProcess.start();
+  const server = await RedisProcess.start();
   redis = server.connect();
-});
-afterAll(async () => {
-  redis.disconnect();
-  await server.stop();
+  return () => server.stop();
 });
 beforeEach(() => redis.flushall());
 

@@ -1,5 +1,5 @@
 import type { Redis } from 'ioredis';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { beforeAll, expect, test } from 'vitest';
 import { settingsSchema } from '#config/schema.ts';
 import { type Clock, systemClock } from '#shared/kernel/clock.ts';
 import { ClaimLoop } from '#shared/queue/claim-loop.ts';
@@ -8,15 +8,11 @@ import type { Verdict } from '#shared/queue/ticket-worker.ts';
 import { RedisProcess } from '../../harness/redis-process.ts';
 import { until } from '../../harness/until.ts';
 
-let server: RedisProcess;
 let redis: Redis;
 beforeAll(async () => {
-  server = await RedisProcess.start();
+  const server = await RedisProcess.start();
   redis = server.connect();
-});
-afterAll(async () => {
-  redis.disconnect();
-  await server.stop();
+  return () => server.stop();
 });
 
 const newsWaitSeconds = 4;

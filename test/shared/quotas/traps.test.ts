@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import type { Redis } from 'ioredis';
-import { afterAll, beforeAll, expect, test, vi } from 'vitest';
+import { beforeAll, expect, test, vi } from 'vitest';
 import { type Settings, settingsSchema } from '#config/schema.ts';
 import type { CallAxes, TerminalState } from '#shared/contracts/job.ts';
 import { JobStore } from '#shared/jobs/job-store.ts';
@@ -16,15 +16,11 @@ import { RedisProcess } from '../../harness/redis-process.ts';
  * without maximum wait (test/path/quotas.test.ts); internal bookkeeping fields leaked to the provider
  * (test/path/budget-caps.test.ts).
  */
-let server: RedisProcess;
 let redis: Redis;
 beforeAll(async () => {
-  server = await RedisProcess.start();
+  const server = await RedisProcess.start();
   redis = server.connect();
-});
-afterAll(async () => {
-  redis.disconnect();
-  await server.stop();
+  return () => server.stop();
 });
 
 let tenants = 0;

@@ -12,10 +12,7 @@ beforeAll(async () => {
   server = await RedisProcess.start();
   redis = server.connect();
 });
-afterAll(async () => {
-  redis.disconnect();
-  await server.stop();
-});
+afterAll(() => server.stop());
 beforeEach(() => redis.flushall());
 
 const lua = (name: string) => new URL(`./lua/${name}.lua`, import.meta.url);

@@ -1,21 +1,17 @@
 import type { Redis } from 'ioredis';
-import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
+import { beforeAll, beforeEach, expect, test } from 'vitest';
 import { decodeAnnouncement, type OutcomeHead } from '#shared/contracts/outcome.ts';
 import { keys } from '#shared/redis/keys.ts';
 import { announce } from '#shared/results/announce.ts';
 import { RedisProcess } from '../../harness/redis-process.ts';
 
-let server: RedisProcess;
 let redis: Redis;
 beforeAll(async () => {
-  server = await RedisProcess.start();
+  const server = await RedisProcess.start();
   redis = server.connect();
+  return () => server.stop();
 });
 beforeEach(() => redis.flushall());
-afterAll(async () => {
-  redis.disconnect();
-  await server.stop();
-});
 
 const settings = { list_max: 3, inline_max_bytes: 100 };
 const body = Buffer.from('{}');

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import type { Redis } from 'ioredis';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { beforeAll, expect, test } from 'vitest';
 import { settingsSchema } from '#config/schema.ts';
 import { JobStore } from '#shared/jobs/job-store.ts';
 import { keys } from '#shared/redis/keys.ts';
@@ -11,15 +11,11 @@ import { holds } from '../../harness/property.ts';
 import { RedisProcess } from '../../harness/redis-process.ts';
 import { until } from '../../harness/until.ts';
 
-let server: RedisProcess;
 let redis: Redis;
 beforeAll(async () => {
-  server = await RedisProcess.start();
+  const server = await RedisProcess.start();
   redis = server.connect();
-});
-afterAll(async () => {
-  redis.disconnect();
-  await server.stop();
+  return () => server.stop();
 });
 
 const settings = { ...settingsSchema.shape.jobs.parse({}), learned_models_max: 3, learned_tenants_max: 2 };

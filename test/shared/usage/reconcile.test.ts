@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import type { Redis } from 'ioredis';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { beforeAll, expect, test } from 'vitest';
 import { settingsSchema } from '#config/schema.ts';
 import type { CallAxes, TerminalState, Usage } from '#shared/contracts/job.ts';
 import { JobStore, type Settlement } from '#shared/jobs/job-store.ts';
@@ -13,15 +13,11 @@ import { type UsageGroup, usageGroups } from '#shared/usage/usage-query.ts';
 import { holds } from '../../harness/property.ts';
 import { RedisProcess } from '../../harness/redis-process.ts';
 
-let server: RedisProcess;
 let redis: Redis;
 beforeAll(async () => {
-  server = await RedisProcess.start();
+  const server = await RedisProcess.start();
   redis = server.connect();
-});
-afterAll(async () => {
-  redis.disconnect();
-  await server.stop();
+  return () => server.stop();
 });
 
 const jobsSettings = settingsSchema.shape.jobs.parse({});
