@@ -55,11 +55,12 @@ test('a virtual key that is added is known at once, and one that is revoked no l
 });
 
 test('the depth a tenant may queue changes without a restart', async () => {
-  const { ingress, configure } = await begin(openai({ pools: { chat: pool({ ceilings: { rpm: 1 } }) } }));
+  const slow = openai({ pools: { chat: pool({ ceilings: { rpm: 1 } }) } });
+  const { ingress, configure } = await begin(slow);
   const one = { endpoint: '/v1/chat/completions', body: chat() };
   const accepts = async () => (await post(ingress, '/v1/jobs', one)).status === 202;
   for (let job = 0; job < 3; job++) expect(await accepts()).toBe(true);
-  await configure({ customers: { acme: { max_queue_depth: 1 } } });
+  await configure({ ...slow, customers: { acme: { max_queue_depth: 1 } } });
   await until('it refuses', async () => !(await accepts()));
 });
 

@@ -27,7 +27,7 @@ const slow = { delayMs: 100 };
 type LineOf = (index: number) => Record<string, unknown>;
 const slowChat: LineOf = (index) => chat(`line ${index}`, slow);
 /** The same, with one line that keeps the batch from ending while a test looks at it. */
-const longChat: LineOf = (index) => chat(`line ${index}`, index === 3 ? { delayMs: 8_000 } : slow);
+const longChat: LineOf = (index) => chat(`line ${index}`, index === 3 ? { delayMs: 4_000 } : slow);
 const endless: LineOf = () => chat('endless', { delayMs: 60_000 });
 
 const textOf = (count: number, bodyOf: LineOf) =>
