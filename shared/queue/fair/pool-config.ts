@@ -182,12 +182,13 @@ function compileCeiling(scope: string, ceiling: CeilingSettings, settings: PoolS
   return [whole, slice];
 }
 
-/** Steps of a period of growth, as growth.lua has them. */
+/** Steps in which a period of growth is counted. */
 const growthSteps = 5;
 
 const compileGrowth = ({ freePerMinute, most, periodMs }: NonNullable<PoolSettings['growth']>) => ({
   freePerMs: freePerMinute / 60_000,
   most,
+  steps: growthSteps,
   stepMs: Math.max(1, Math.floor(periodMs / growthSteps)),
 });
 

@@ -2,12 +2,12 @@
   Growth: a provider may refuse traffic that grows too fast, whatever its ceilings (OpenAI: beyond a million input tokens
   a minute, by more than half in 15 minutes). Where that is configured, the input of a scope is paced to
     max(freePerMs, (1 + most) x the most that was used per millisecond in any step between one and two periods ago)
-  so that compared with a period earlier it grows by `most`. A period has `periodSteps` steps.
+  so that compared with a period earlier it grows by `most`. A period has `steps` steps.
 
-  config  pool.config.growth            { freePerMs, most, stepMs }, or nothing
+  config  pool.config.growth            { freePerMs, most, steps, stepMs }, or nothing
   state   pool.ceilings.growth[scope]   { number of the step, used in it, pacer, used in the steps before it, oldest first }
 ]]
-local growth = { periodSteps = 5, burstMs = 1000, input = 3 }
+local growth = { burstMs = 1000, input = 3 }
 
 -- The state of a scope, with the step that is now as its newest.
 function growth.stateOf(settings, scope)
@@ -20,7 +20,7 @@ function growth.stateOf(settings, scope)
   local state = all[scope]
   if not state then
     state = { step, 0, 0, {} }
-    for index = 1, 2 * growth.periodSteps do state[4][index] = 0 end
+    for index = 1, 2 * settings.steps do state[4][index] = 0 end
     all[scope] = state
   end
   local behind = math.min(step - state[1], #state[4] + 1)
@@ -35,7 +35,7 @@ end
 
 function growth.allowedPerMs(settings, state)
   local most = 0
-  for index = 1, growth.periodSteps do most = math.max(most, state[4][index]) end
+  for index = 1, settings.steps do most = math.max(most, state[4][index]) end
   return math.max(settings.freePerMs, (1 + settings.most) * most / settings.stepMs)
 end
 
