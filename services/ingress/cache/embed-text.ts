@@ -1,6 +1,7 @@
 import { unitVector } from '#shared/cache/vectors.ts';
 import { unrestrictedAccess } from '#shared/tenants/key-access.ts';
-import { acceptAwaitedJob, type Submission } from '../accept-job.ts';
+import { acceptAwaitedJob } from '../accept-job.ts';
+import type { Submission } from '../admit-call.ts';
 import { readCall } from '../call-body.ts';
 import { cancelJob } from '../cancel-job.ts';
 import type { IngressParts } from '../ingress-parts.ts';

@@ -1,7 +1,8 @@
 import type { Settings } from '#config/schema.ts';
 import { answeredFields, requestDigest } from '#shared/cache/canonical-request.ts';
 import { leaveTogether, type Share, type Together } from '#shared/jobs/shared-jobs.ts';
-import { leaveJob, type Submission } from '../accept-job.ts';
+import { leaveJob } from '../accept-job.ts';
+import type { Submission } from '../admit-call.ts';
 import { cancelJob } from '../cancel-job.ts';
 import type { IngressParts } from '../ingress-parts.ts';
 import { sharedUnder } from './cache-plan.ts';

@@ -3,13 +3,8 @@ import type { ZodTypeProvider } from 'fastify-type-provider-zod';
 import { type Endpoint, endpoints, modelInPath } from '#shared/contracts/endpoint.ts';
 import type { JobRequest } from '#shared/contracts/job.ts';
 import { SluiceError } from '#shared/kernel/errors.ts';
-import {
-  type AcceptedJob,
-  acceptAwaitedJob,
-  acceptFollowedJob,
-  acceptJob,
-  type Submission,
-} from '../accept-job.ts';
+import { type AcceptedJob, acceptAwaitedJob, acceptFollowedJob, acceptJob } from '../accept-job.ts';
+import type { Submission } from '../admit-call.ts';
 import { cacheHeaders } from '../cache/cache-headers.ts';
 import { readCacheWish } from '../cache/cache-wish.ts';
 import { leaveShared, togetherOf } from '../cache/share-job.ts';
