@@ -69,6 +69,7 @@ export class ModelWindow {
     if (sinceMs <= 20 || sinceMs >= 0.8 * sliceMs) return;
     this.#phaseMs = (this.#phaseMs + sinceMs) % sliceMs;
     this.#slice = { number: this.#sliceOf(nowMs), admitted: 0 };
+    this.#onForget(nowMs);
   }
 
   /** The earliest time from `atMs` on at which the slices admit `cost`: in an open part, not before its place in it. */

@@ -33,7 +33,7 @@ function slices.now(ceiling)
   local state = slices.stateOf(ceiling)
   local number = math.floor((pool.nowMs - state[3]) / ceiling.sliceMs)
   if state[1] ~= number then
-    -- What the one before held is forgotten: the time cannot be earlier again.
+    -- What the one before held is forgotten, here and below: the time cannot be earlier again.
     state[1], state[2] = number, 0
     pool.ceilings.seenMs, pool.changed = pool.nowMs, true
   end
@@ -71,4 +71,5 @@ function slices.refused(ceiling)
   if sinceMs >= ceiling.sliceMs * slices.expectedShare or sinceMs <= slices.lateMs then return end
   state[3] = (state[3] + sinceMs) % ceiling.sliceMs
   state[1], state[2] = math.floor((pool.nowMs - state[3]) / ceiling.sliceMs), 0
+  pool.ceilings.seenMs, pool.changed = pool.nowMs, true
 end
