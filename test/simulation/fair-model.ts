@@ -271,12 +271,18 @@ export class FairModel {
         room = Math.min(room, fits.room);
       }
     }
-    for (const ceiling of this.#ceilings(scope)) {
-      const cost = reservation[ceiling.dimension - 1]!;
-      if (cost > 0 && Number.isFinite(atMs))
-        atMs = this.#window(ceiling).sliceAdmitsMs(cost, atMs, this.#nowMs);
-    }
-    return { atMs, room };
+    return { atMs: Number.isFinite(atMs) ? this.#slicesFit(scope, reservation, atMs) : atMs, room };
+  }
+
+  /** The first time from `fromMs` on at which every slice is open. */
+  #slicesFit(scope: string, reservation: readonly number[], fromMs: number): number {
+    const counted = this.#ceilings(scope).filter(({ dimension }) => reservation[dimension - 1]! > 0);
+    const latest = counted.reduce(
+      (atMs, ceiling) =>
+        this.#window(ceiling).sliceAdmitsMs(reservation[ceiling.dimension - 1]!, atMs, this.#nowMs),
+      fromMs,
+    );
+    return latest === fromMs ? latest : this.#slicesFit(scope, reservation, latest);
   }
 
   #charge({ id, scope }: { id: string; scope: string }, reservation: readonly number[]): void {

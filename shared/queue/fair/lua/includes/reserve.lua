@@ -11,7 +11,10 @@
     bedrock                     input + the larger of max output and expected output x burndown; settled at the end
   Requests always count, also failed ones; without usage a reservation stays as it is.
 ]]
-local reserve = {}
+local reserve = {
+  -- A time that one kind of slice admits may lie between two slices of another; then it is looked for anew, so often.
+  sliceRoundsMax = 8,
+}
 --- @include "ceilings"
 --- @include "growth"
 --- @include "health"
@@ -72,15 +75,24 @@ function reserve.scopeFitsAt(scope, reservation)
   end
   local grownAt = growth.fitsAt(scope, reservation)
   if grownAt > latest then latest, waitedFor = grownAt, { name = 'ramp' } end
-  -- What the windows admit must also find a slice open.
-  for _, ceiling in ipairs(pool.config.scopes[scope] or {}) do
-    local cost = reservation[ceiling.dimension]
-    if ceiling.sliceMs and cost > 0 and latest < math.huge then
-      local at = slices.fitsAt(ceiling, cost, latest)
-      if at > latest then latest, waitedFor = at, ceiling end
-    end
-  end
+  if latest < math.huge then latest, waitedFor = reserve.slicesFitAt(scope, reservation, latest, waitedFor) end
   return latest, room, waitedFor, fits
+end
+
+-- What the windows admit must also find all slices open, from `latest` on.
+function reserve.slicesFitAt(scope, reservation, latest, waitedFor)
+  for _ = 1, reserve.sliceRoundsMax do
+    local foundAt = latest
+    for _, ceiling in ipairs(pool.config.scopes[scope] or {}) do
+      local cost = reservation[ceiling.dimension]
+      if ceiling.sliceMs and cost > 0 then
+        local at = slices.fitsAt(ceiling, cost, latest)
+        if at > latest then latest, waitedFor = at, ceiling end
+      end
+    end
+    if latest == foundAt then break end
+  end
+  return latest, waitedFor
 end
 
 function reserve.isBetter(one, other)
