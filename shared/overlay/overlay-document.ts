@@ -33,3 +33,5 @@ export function splitField(field: string): { kind: OverlayKind; id: string } {
 
 /** To whom of its group a document belongs: the first part of its id. */
 export const ownerOf = (id: string) => id.split('/', 1)[0]!;
+/** What it is called there. */
+export const partOf = (id: string) => id.slice(ownerOf(id).length + 1);

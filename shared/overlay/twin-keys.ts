@@ -1,10 +1,9 @@
 import type { Settings } from '#config/schema.ts';
 import { type RefusedDocument, refusal } from './document-verdict.ts';
-import { type OverlayDocument, ownerOf } from './overlay-document.ts';
+import { type OverlayDocument, ownerOf, partOf } from './overlay-document.ts';
 
 type Customers = Settings['customers'];
 
-const partOf = (id: string) => id.slice(ownerOf(id).length + 1);
 /** One that is not written yet comes after all others. */
 const ageOf = ({ version }: OverlayDocument) => version || Number.POSITIVE_INFINITY;
 

@@ -1,5 +1,5 @@
 import type { Settings } from '#config/schema.ts';
-import { type OverlayDocument, type OverlayKind, ownerOf } from '#shared/overlay/overlay-document.ts';
+import { type OverlayDocument, type OverlayKind, ownerOf, partOf } from '#shared/overlay/overlay-document.ts';
 import { showDocument } from '#shared/overlay/secret-fields.ts';
 
 /** One thing that can be administered, as it is shown: never with a secret. */
@@ -24,7 +24,6 @@ const without = (fields: object, ...names: string[]): Fields =>
 const own = <T>(record: Record<string, T>, name: string): T | undefined =>
   Object.hasOwn(record, name) ? record[name] : undefined;
 
-const partOf = (id: string) => id.slice(ownerOf(id).length + 1);
 const shownOfKey = { start: 10, end: 4, leastLength: 24 };
 
 /** A key of the file, known again by how it begins and ends when that does not tell it. */

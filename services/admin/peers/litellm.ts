@@ -14,7 +14,7 @@ import { operatorOf } from '../preconditions.ts';
 import { settingsBody } from '../routes/objects.ts';
 import { customerOf, nobodys, teamOf } from './owners.ts';
 import { beyondLitellm, litellmQuotaShape, withoutTwins } from './quota-shape.ts';
-import { spendOfKey } from './spend.ts';
+import { spendOfKeys } from './spend.ts';
 
 type Parts = Pick<AdminParts, 'objects' | 'keys' | 'clock' | 'redis' | 'settings'>;
 
@@ -65,7 +65,7 @@ export function litellmRoutes(app: FastifyInstance, parts: Parts): void {
       ...keepOthers(found, entity.settings),
       ...(team ? { team: team.team } : {}),
     });
-    const shown = { ...keyShape(changed), spend: await spendOf(parts, changed) };
+    const [shown] = await withSpend(parts, [changed]);
     return { key: textOf(request.body, 'key'), ...shown, sluice: { notes } };
   });
   app.post('/key/delete', { schema: { ...guarded('litellm'), body: deleteBody } }, async (request) => {
@@ -77,15 +77,14 @@ export function litellmRoutes(app: FastifyInstance, parts: Parts): void {
   app.get('/key/info', { schema: { ...guarded('litellm'), querystring: infoQuery } }, async (request) => {
     const { key } = request.query as z.output<typeof infoQuery>;
     const found = await findKey(parts, key);
-    return { key: found.id, info: { ...keyShape(found), spend: await spendOf(parts, found) } };
+    const [info] = await withSpend(parts, [found]);
+    return { key: found.id, info };
   });
   app.get('/key/list', { schema: { ...guarded('litellm'), querystring: listQuery } }, async (request) => {
     const { page, size, return_full_object: isFull } = request.query as z.output<typeof listQuery>;
     const { found, total } = await pageOfKeys(objects, request.query as z.output<typeof listQuery>);
-    const full = () =>
-      Promise.all(found.map(async (each) => ({ ...keyShape(each), spend: await spendOf(parts, each) })));
     return {
-      keys: isFull === 'true' ? await full() : found.map(({ id }) => id),
+      keys: isFull === 'true' ? await withSpend(parts, found) : found.map(({ id }) => id),
       total_count: total,
       current_page: page,
       total_pages: Math.ceil(total / size),
@@ -169,10 +168,15 @@ async function pageOfKeys(
   return { found: await Promise.all(found), total: ids.length };
 }
 
-async function spendOf(parts: Parts, { id }: AdminObject): Promise<number> {
+/** Keys as LiteLLM shows them, with what they have spent. */
+async function withSpend(parts: Parts, found: readonly AdminObject[]): Promise<Record<string, unknown>[]> {
   const { customers } = await parts.objects.settings();
-  const customer = ownerOf(id);
-  return spendOfKey(parts, customers, customer, id.slice(customer.length + 1));
+  const spend = await spendOfKeys(
+    parts,
+    customers,
+    found.map(({ id }) => id),
+  );
+  return found.map((each, index) => ({ ...keyShape(each), spend: spend[index] }));
 }
 
 /** A key that is new has spent nothing. */
